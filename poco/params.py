@@ -1,0 +1,70 @@
+"""A deal's `params`: the JSON that requesters write (iExec's keys), or plain arguments."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from poco.errors import BadInputError
+
+MAX_PARAMS_BYTES = 16_384
+MAX_INPUT_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DealParams:
+    """What a standard task can be told.
+
+    `args` is the command line as written, `input_files` the URLs fetched into `/iexec_in`.
+    """
+
+    args: str = ""
+    input_files: tuple[str, ...] = ()
+
+    def argv(self) -> list[str]:
+        """The arguments, split as a shell would (nothing is expanded)."""
+        try:
+            return shlex.split(self.args)
+        except ValueError as error:
+            raise BadInputError(f"iexec_args: {error}", hint="close the quotation") from None
+
+    def dumps(self) -> str:
+        """The JSON text for an order."""
+        body: dict[str, object] = {}
+        if self.args:
+            body["iexec_args"] = self.args
+        if self.input_files:
+            body["iexec_input_files"] = list(self.input_files)
+        return json.dumps(body, separators=(",", ":"))
+
+
+def parse(text: str) -> DealParams:
+    """Read `params`; BadInputError for what a standard task cannot have. Text that is not JSON is all arguments."""
+    if len(text.encode()) > MAX_PARAMS_BYTES:
+        raise BadInputError(f"params are longer than {MAX_PARAMS_BYTES} bytes", hint="put long input into a file")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return _checked(DealParams(args=text))
+    if not isinstance(data, dict):
+        return _checked(DealParams(args=text))
+    if data.get("iexec_result_encryption") or data.get("iexec_secrets"):
+        raise BadInputError(
+            "encrypted results and secrets need a trusted execution environment, which a standard task has not",
+            hint="leave iexec_result_encryption and iexec_secrets out",
+        )
+    if data.get("iexec_result_storage_provider", "ipfs") != "ipfs":
+        raise BadInputError("only ipfs is offered as result storage", hint="leave iexec_result_storage_provider out")
+    args = data.get("iexec_args", "")
+    files = data.get("iexec_input_files", [])
+    if not isinstance(args, str):
+        raise BadInputError("iexec_args is not text", hint='write "iexec_args": "--option value"')
+    if not isinstance(files, list) or not all(isinstance(url, str) for url in files) or len(files) > MAX_INPUT_FILES:
+        raise BadInputError(f"iexec_input_files is not a list of at most {MAX_INPUT_FILES} URLs", hint="use a list")
+    return _checked(DealParams(args=args, input_files=tuple(files)))
+
+
+def _checked(params: DealParams) -> DealParams:
+    params.argv()
+    return params

@@ -1,0 +1,144 @@
+"""States of tasks and replicates: the chain's own, the scheduler's, and the allowed moves as data."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class ChainTaskStatus(IntEnum):
+    """A task's status on chain."""
+
+    UNSET = 0
+    ACTIVE = 1
+    REVEALING = 2
+    COMPLETED = 3
+    FAILED = 4
+
+
+class ContributionStatus(IntEnum):
+    """A contribution's status on chain."""
+
+    UNSET = 0
+    CONTRIBUTED = 1
+    PROVED = 2
+    REJECTED = 3
+
+
+class TaskStatus(StrEnum):
+    """A task as its scheduler follows it."""
+
+    RECEIVED = "RECEIVED"
+    INITIALIZED = "INITIALIZED"
+    RUNNING = "RUNNING"
+    CONSENSUS_REACHED = "CONSENSUS_REACHED"
+    RESULT_UPLOADING = "RESULT_UPLOADING"
+    RESULT_UPLOADED = "RESULT_UPLOADED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class ReplicateStatus(StrEnum):
+    """One worker's run of a task."""
+
+    CREATED = "CREATED"
+    DECLINED = "DECLINED"
+    STARTED = "STARTED"
+    APP_DOWNLOADED = "APP_DOWNLOADED"
+    DATA_DOWNLOADED = "DATA_DOWNLOADED"
+    COMPUTING = "COMPUTING"
+    COMPUTED = "COMPUTED"
+    CONTRIBUTING = "CONTRIBUTING"
+    CONTRIBUTED = "CONTRIBUTED"
+    REVEALING = "REVEALING"
+    REVEALED = "REVEALED"
+    RESULT_UPLOAD_REQUESTED = "RESULT_UPLOAD_REQUESTED"
+    RESULT_UPLOADING = "RESULT_UPLOADING"
+    RESULT_UPLOADED = "RESULT_UPLOADED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+    WORKER_LOST = "WORKER_LOST"
+
+
+class Presence(StrEnum):
+    """How a worker is. The worker says the first five; the scheduler concludes the last two."""
+
+    WAITING = "WAITING"
+    WORKING = "WORKING"
+    BUSY = "BUSY"
+    ASLEEP = "ASLEEP"
+    DRAINING = "DRAINING"
+    UNKNOWN = "UNKNOWN"
+    LOST = "LOST"
+
+
+_T = TaskStatus
+_R = ReplicateStatus
+
+#: Allowed moves of a task. A reopened task goes from CONSENSUS_REACHED back to RUNNING.
+TASK_MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
+    _T.RECEIVED: frozenset({_T.INITIALIZED, _T.FAILED}),
+    _T.INITIALIZED: frozenset({_T.RUNNING, _T.CONSENSUS_REACHED, _T.FAILED}),
+    _T.RUNNING: frozenset({_T.CONSENSUS_REACHED, _T.FAILED}),
+    _T.CONSENSUS_REACHED: frozenset({_T.RESULT_UPLOADING, _T.RUNNING, _T.COMPLETED, _T.FAILED}),
+    _T.RESULT_UPLOADING: frozenset({_T.RESULT_UPLOADED, _T.COMPLETED, _T.FAILED}),
+    _T.RESULT_UPLOADED: frozenset({_T.COMPLETED, _T.FAILED}),
+    _T.COMPLETED: frozenset(),
+    _T.FAILED: frozenset(),
+}
+
+_BEFORE_CONTRIBUTION = (_R.STARTED, _R.APP_DOWNLOADED, _R.DATA_DOWNLOADED, _R.COMPUTING, _R.COMPUTED)
+_STAKED = (_R.CONTRIBUTED, _R.REVEALING, _R.REVEALED, _R.RESULT_UPLOAD_REQUESTED, _R.RESULT_UPLOADING)
+_ENDS = frozenset({_R.FAILED, _R.ABORTED, _R.WORKER_LOST})
+
+#: What a worker may report from each state, beside what the chain shows by itself (see `CHAIN_MOVES`).
+WORKER_MOVES: dict[ReplicateStatus, frozenset[ReplicateStatus]] = {
+    _R.CREATED: frozenset({_R.STARTED, _R.DECLINED, _R.FAILED, _R.ABORTED}),
+    _R.STARTED: frozenset({_R.APP_DOWNLOADED, _R.FAILED, _R.ABORTED}),
+    _R.APP_DOWNLOADED: frozenset({_R.DATA_DOWNLOADED, _R.FAILED, _R.ABORTED}),
+    _R.DATA_DOWNLOADED: frozenset({_R.COMPUTING, _R.FAILED, _R.ABORTED}),
+    _R.COMPUTING: frozenset({_R.COMPUTED, _R.FAILED, _R.ABORTED}),
+    _R.COMPUTED: frozenset({_R.CONTRIBUTING, _R.FAILED, _R.ABORTED}),
+    _R.CONTRIBUTING: frozenset({_R.CONTRIBUTED, _R.FAILED, _R.ABORTED}),
+    _R.CONTRIBUTED: frozenset({_R.REVEALING, _R.ABORTED}),
+    _R.REVEALING: frozenset({_R.REVEALED, _R.FAILED, _R.ABORTED}),
+    _R.REVEALED: frozenset({_R.COMPLETED, _R.ABORTED}),
+    _R.RESULT_UPLOAD_REQUESTED: frozenset({_R.RESULT_UPLOADING, _R.FAILED, _R.ABORTED}),
+    _R.RESULT_UPLOADING: frozenset({_R.RESULT_UPLOADED, _R.FAILED, _R.ABORTED}),
+    _R.RESULT_UPLOADED: frozenset({_R.COMPLETED, _R.ABORTED}),
+    _R.COMPLETED: frozenset(),
+    _R.DECLINED: frozenset(),
+    # a failed run may still contribute its error result, and a worker taken for lost may come back with its work
+    _R.FAILED: frozenset({_R.CONTRIBUTING, _R.ABORTED}),
+    _R.ABORTED: frozenset({_R.COMPLETED}),
+    _R.WORKER_LOST: frozenset({*_BEFORE_CONTRIBUTION, _R.CONTRIBUTING, _R.REVEALING, _R.FAILED, _R.ABORTED}),
+}
+
+#: Moves that need what only the chain can show.
+CHAIN_MOVES: dict[ReplicateStatus, frozenset[ReplicateStatus]] = {
+    _R.CONTRIBUTED: frozenset(
+        {_R.CREATED, *_BEFORE_CONTRIBUTION, _R.CONTRIBUTING, _R.FAILED, _R.ABORTED, _R.WORKER_LOST}
+    ),
+    _R.REVEALED: frozenset({_R.CONTRIBUTED, _R.REVEALING, _R.FAILED, _R.ABORTED, _R.WORKER_LOST}),
+}
+
+#: No slot, no heartbeat and no replacement is owed to a replicate in one of these.
+FINAL_REPLICATE = frozenset({_R.COMPLETED, _R.DECLINED, *_ENDS})
+
+#: Replicates that may still bring a contribution without further prompting.
+PENDING_REPLICATE = frozenset({_R.CREATED, *_BEFORE_CONTRIBUTION, _R.CONTRIBUTING})
+
+#: Replicates with a stake on chain that is not yet released.
+STAKED_REPLICATE = frozenset(_STAKED)
+
+FINAL_TASK = frozenset({_T.COMPLETED, _T.FAILED})
+
+
+def task_may_move(current: TaskStatus, new: TaskStatus) -> bool:
+    """Whether a task may go from `current` to `new`."""
+    return new in TASK_MOVES[current]
+
+
+def worker_may_report(current: ReplicateStatus, new: ReplicateStatus) -> bool:
+    """Whether a worker may report `new` while its replicate is in `current`."""
+    return new in WORKER_MOVES[current]

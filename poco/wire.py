@@ -1,0 +1,226 @@
+"""Messages between worker and scheduler. What is not understood is refused."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from poco.errors import BadInputError, Cause
+from poco.hexes import address, bytes32, to_bytes
+from poco.states import Presence, ReplicateStatus
+
+PROTOCOL = 1
+MAX_LOG_CHARS = 100_000
+
+
+def _checked(parse: Any) -> Any:
+    def validate(value: str) -> str:
+        try:
+            return str(parse(value))
+        except BadInputError as error:
+            raise ValueError(error.message) from None
+
+    return AfterValidator(validate)
+
+
+def _signature(value: str) -> str:
+    to_bytes(value, 65)
+    return value
+
+
+Address = Annotated[str, _checked(address)]
+Bytes32 = Annotated[str, _checked(bytes32)]
+Signature = Annotated[str, _checked(_signature)]
+Seconds = Annotated[int, Field(ge=0, le=2**53)]
+Quantity = Annotated[int, Field(ge=0, le=2**53)]
+WattHours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class Message(BaseModel):
+    """Base of all messages: immutable, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ErrorBody(Message):
+    """The body of every 4xx and 5xx answer."""
+
+    error: str
+    message: str
+    hint: str = ""
+
+
+class PoolConfig(Message):
+    """What a worker must know of the pool before it logs in."""
+
+    protocol: int
+    chain_id: int
+    hub: Address
+    workerpool: Address
+    scheduler: Address
+    poll_seconds: Seconds
+
+
+class ChallengeRequest(Message):
+    wallet: Address
+
+
+class Challenge(Message):
+    """A nonce to sign; single use, until `expires`."""
+
+    nonce: Bytes32
+    expires: Seconds
+
+
+class LoginRequest(Message):
+    wallet: Address
+    nonce: Bytes32
+    expires: Seconds
+    signature: Signature
+
+
+class Session(Message):
+    token: Annotated[str, Field(min_length=20, max_length=200)]
+    expires: Seconds
+
+
+class WorkerInfo(Message):
+    """What a worker's machine is. `platforms` are OCI names such as ``linux/arm/v7``."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    platforms: Annotated[
+        list[Annotated[str, Field(pattern=r"^linux/[a-z0-9]+(/v[0-9]+)?$")]], Field(min_length=1, max_length=8)
+    ]
+    cpus: Annotated[int, Field(ge=1, le=1024)]
+    memory_mb: Quantity
+    disk_mb: Quantity
+
+
+class Energy(Message):
+    """A worker's meter: totals since its journal began; None is unknown, never zero."""
+
+    harvested_wh: WattHours | None = None
+    consumed_wh: WattHours | None = None
+    stored_wh: WattHours | None = None
+    soc: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    harvest_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    load_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    decision: Annotated[str, Field(max_length=300)] = ""
+
+
+class Poll(Message):
+    """A worker's heartbeat and question for work."""
+
+    presence: Presence
+    resume_at: Seconds | None = None
+    free_slots: Annotated[int, Field(ge=0, le=1024)]
+    acked: Quantity
+    energy: Energy = Energy()
+    running: Annotated[list[Bytes32], Field(max_length=1024)] = []
+    wait_seconds: Annotated[int, Field(ge=0, le=120)] = 20
+
+
+class NotificationType(StrEnum):
+    START = "START"
+    CONTRIBUTE_ERROR = "CONTRIBUTE_ERROR"
+    REVEAL = "REVEAL"
+    UPLOAD = "UPLOAD"
+    COMPLETE = "COMPLETE"
+    ABORT = "ABORT"
+
+
+class Start(Message):
+    """Data of `START`: the leave to contribute to one task."""
+
+    deal_id: Bytes32
+    index: Quantity
+    enclave_challenge: Address
+    authorization: Signature
+
+
+class CauseData(Message):
+    """Data of `ABORT` and `CONTRIBUTE_ERROR`."""
+
+    cause: Cause
+
+
+class Notification(Message):
+    """One durable message to one worker. `data` is a `Start` or a `CauseData` as the type says, else empty."""
+
+    seq: Quantity
+    type: NotificationType
+    task_id: Bytes32
+    data: dict[str, Any] = {}
+
+    def start(self) -> Start:
+        return Start.model_validate(self.data)
+
+    def cause(self) -> Cause:
+        return CauseData.model_validate(self.data).cause
+
+
+class PollAnswer(Message):
+    notifications: list[Notification]
+    server_time: Seconds
+
+
+class Logs(Message):
+    stdout: Annotated[str, Field(max_length=MAX_LOG_CHARS)] = ""
+    stderr: Annotated[str, Field(max_length=MAX_LOG_CHARS)] = ""
+
+
+class StatusUpdate(Message):
+    """A replicate's news. `cause` goes with FAILED, ABORTED and DECLINED."""
+
+    status: ReplicateStatus
+    at: Seconds
+    tx_hash: Bytes32 | None = None
+    cause: Cause | None = None
+    reason: Annotated[str, Field(max_length=500)] = ""
+    exit_code: int | None = None
+    logs: Logs | None = None
+
+
+class Verdict(StrEnum):
+    OK = "OK"
+    ALREADY = "ALREADY"
+    ABORT = "ABORT"
+
+
+class StatusAnswer(Message):
+    verdict: Verdict
+
+
+class ResultLink(Message):
+    """Where an accepted result can be fetched: ``/ipfs/<cid>``."""
+
+    location: str
+
+
+def login_typed_data(chain_id: int, workerpool: str, wallet: str, nonce: str, expires: int) -> dict[str, Any]:
+    """EIP-712 data that a worker signs to log in (valid for one pool on one chain)."""
+    return {
+        "types": {
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "version", "type": "string"},
+                {"name": "chainId", "type": "uint256"},
+                {"name": "verifyingContract", "type": "address"},
+            ],
+            "Login": [
+                {"name": "worker", "type": "address"},
+                {"name": "nonce", "type": "bytes32"},
+                {"name": "expires", "type": "uint256"},
+            ],
+        },
+        "primaryType": "Login",
+        "domain": {
+            "name": "Positive Energy Worker",
+            "version": str(PROTOCOL),
+            "chainId": chain_id,
+            "verifyingContract": workerpool,
+        },
+        "message": {"worker": wallet, "nonce": nonce, "expires": expires},
+    }
