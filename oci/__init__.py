@@ -1,0 +1,1 @@
+"""OCI images without a Docker Engine: references, registry client, deterministic layouts."""
