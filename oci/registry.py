@@ -48,8 +48,8 @@ _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 class ResolvedImage:
     """An image fixed to bytes for one platform.
 
-    `reference_by_digest` is what to pull (`host/repository@sha256:..` of the platform's own manifest); `index_digest` is
-    what the tag or checksum named (equal to `manifest_digest` where there is no index).
+    `reference_by_digest` is what to pull (`host/repository@sha256:..` of the platform's own manifest); `index_digest`
+    is what the tag or checksum named (equal to `manifest_digest` where there is no index).
     """
 
     reference_by_digest: str
