@@ -1,0 +1,1 @@
+"""The hub through web3: deployment file, keystores, reads, logs and transactions."""

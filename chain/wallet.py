@@ -1,0 +1,121 @@
+"""Wallets: encrypted keystores (Web3 Secret Storage v3) and what they sign. Keys never leave this module."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eth_account import Account
+from eth_account.messages import encode_defunct, encode_typed_data
+from eth_account.signers.local import LocalAccount
+
+from poco.errors import BadInputError
+from poco.hexes import to_bytes, to_hex
+from poco.orders import Domain, Order
+
+OrderT = TypeVar("OrderT", bound=Order)
+
+
+class Wallet:
+    """One account; `repr` shows the address alone."""
+
+    def __init__(self, account: LocalAccount) -> None:
+        self._account = account
+        self.address: str = str(account.address)
+
+    def __repr__(self) -> str:
+        return f"Wallet({self.address})"
+
+    def sign_message(self, digest: str) -> str:
+        """EIP-191 personal signature of a 32-byte hash (65 bytes)."""
+        return to_hex(self._account.sign_message(encode_defunct(to_bytes(digest, 32))).signature)
+
+    def sign_typed(self, data: dict[str, Any]) -> str:
+        """EIP-712 signature (65 bytes)."""
+        return to_hex(self._account.sign_message(encode_typed_data(full_message=data)).signature)
+
+    def sign_order(self, order: OrderT, domain: Domain) -> OrderT:
+        """The order with this wallet's signature."""
+        return order.signed(self.sign_typed(order.typed_data(domain)))
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> tuple[str, bytes]:
+        """(transaction hash, raw bytes)."""
+        signed = self._account.sign_transaction(transaction)
+        return to_hex(signed.hash), bytes(signed.raw_transaction)
+
+
+def recover_message(digest: str, signature: str) -> str:
+    """Who made a personal signature of that hash; BadInputError for a malformed one."""
+    try:
+        return str(Account.recover_message(encode_defunct(to_bytes(digest, 32)), signature=to_bytes(signature, 65)))
+    except Exception as error:
+        raise BadInputError(f"not a signature: {error}", hint="sign again with the right wallet") from None
+
+
+def recover_typed(data: dict[str, Any], signature: str) -> str:
+    """Who made an EIP-712 signature of that data; BadInputError for a malformed one."""
+    try:
+        return str(Account.recover_message(encode_typed_data(full_message=data), signature=to_bytes(signature, 65)))
+    except Exception as error:
+        raise BadInputError(f"not a signature: {error}", hint="sign again with the right wallet") from None
+
+
+def new_password() -> str:
+    """A random password for an unattended keystore."""
+    return secrets.token_urlsafe(24)
+
+
+def read_password(path: Path) -> str:
+    """The password in a file (its last newline is not part of it)."""
+    try:
+        return path.read_text().rstrip("\r\n")
+    except OSError as error:
+        raise BadInputError(
+            f"cannot read the password file {path}: {error.strerror}", hint="check password_file"
+        ) from None
+
+
+def create(path: Path, password: str, *, key: str | None = None, iterations: int | None = None) -> Wallet:
+    """Make a keystore at `path` (mode 0600); never overwrites one.
+
+    Args:
+        path: file to write.
+        password: what encrypts it.
+        key: an existing private key to import (`0x` and 64 digits); a new one is made where it is None.
+        iterations: scrypt's cost (a power of two); eth_account's default where None.
+    """
+    try:
+        account: LocalAccount = Account.create() if key is None else Account.from_key(key)
+    except Exception:
+        raise BadInputError("that is not a private key", hint="a private key is 0x and 64 hexadecimal digits") from None
+    body = json.dumps(Account.encrypt(account.key, password, iterations=iterations))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise BadInputError(f"{path} exists already", hint="choose another name, or move the old one away") from None
+    with os.fdopen(handle, "w") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    return Wallet(account)
+
+
+def load(path: Path, password: str) -> Wallet:
+    """Open a keystore; BadInputError when it is missing, broken or the password is wrong."""
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadInputError(f"there is no keystore {path}", hint="make one: pew wallet create") from None
+    except (OSError, ValueError):
+        raise BadInputError(f"{path} cannot be read as a keystore", hint="restore it from your backup") from None
+    try:
+        key = Account.decrypt(data, password)
+    except ValueError:
+        raise BadInputError(f"wrong password for {path}", hint="check the password file") from None
+    except Exception:
+        raise BadInputError(f"{path} is not a keystore", hint="restore it from your backup") from None
+    return Wallet(Account.from_key(key))
