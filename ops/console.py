@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class SetupError(Exception):
-    """The machine cannot be prepared: what is wrong, then the way out. `exit_code` 2: the user must act; 1: a failure."""
+    """The machine cannot be prepared: what is wrong, then the way out.
+
+    Args:
+        message: what is wrong.
+        hint: what to do about it.
+        exit_code: 2: the user must act; 1: a failure.
+    """
 
     def __init__(self, message: str, hint: str = "", *, exit_code: int = 2) -> None:
         super().__init__(message)

@@ -81,7 +81,7 @@ def registration(target: Platform, interpreter: str) -> str:
 
 
 def runs_on_this_kernel(target: Platform) -> bool:
-    """Whether the binary runs here; a foreign one counts only when its handler has the F flag (else containers lack it)."""
+    """Whether the binary runs here; a foreign one must have a handler with the F flag, else containers could not run it."""
     if not _is_native(target) and not _has_fixed_handler(target):
         return False
     folder = ROOT / "build" / "engine"
@@ -113,7 +113,15 @@ def runs_in_container(target: Platform, docker_env: dict[str, str]) -> bool:
         ["docker", "import", "-", PROBE_IMAGE], input=archive.getvalue(), env=env, capture_output=True, check=True
     )
     try:
-        argv = ["docker", "run", "--rm", "--network=none", "--label=pew.run=engine", PROBE_IMAGE, f"/exit42-{target.qemu}"]
+        argv = [
+            "docker",
+            "run",
+            "--rm",
+            "--network=none",
+            "--label=pew.run=engine",
+            PROBE_IMAGE,
+            f"/exit42-{target.qemu}",
+        ]
         done = subprocess.run(argv, env=env, capture_output=True, check=False, timeout=120)
         return done.returncode == PROBE_CODE
     finally:

@@ -1,7 +1,7 @@
 """The Docker Engine, foreign binaries and the registry's program: `python3 -m ops.engine ensure|status|host [--json]`.
 
-What works is used as it is. Only root on Debian or Ubuntu has packages installed and the system's own service started; it
-is a system service, so it stays. Everybody else gets one message that names what to do, and exit code 2.
+What works is used as it is. Only root on Debian or Ubuntu has packages installed and the system's own service
+started; it is a system service, so it stays. Everybody else gets one message that names what to do, and exit code 2.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def ensure_platforms(info: dict[str, Any], host: str) -> list[str]:
     if missing:
         names = ", ".join(each.name for each in missing)
         cure = (
-            "run `docker run --privileged --rm tonistiigi/binfmt --install arm,arm64,amd64` once (needs Docker Hub), or as root "
-            "on Debian or Ubuntu `python3 -m ops.engine ensure`"
+            "run `docker run --privileged --rm tonistiigi/binfmt --install arm,arm64,amd64` once (needs Docker Hub), "
+            "or as root on Debian or Ubuntu `python3 -m ops.engine ensure`"
         )
         if not (_is_root() and _is_debian() and _shares_kernel(info, host)):
             raise SetupError(f"the Docker Engine cannot run programs for {names}", cure)
@@ -140,7 +140,10 @@ def ensure_registry() -> str:
                 run(["dpkg-deb", "-x", max(folder.glob("docker-registry_*.deb")), folder])
                 (folder / "usr/bin/docker-registry").rename(TOOLS / "docker-registry")
             except (CommandError, OSError, ValueError) as error:
-                say("engine", f"Debian's docker-registry cannot be had ({type(error).__name__}); using the image registry:2")
+                say(
+                    "engine",
+                    f"Debian's docker-registry cannot be had ({type(error).__name__}); using the image registry:2",
+                )
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         found = find_registry()
@@ -160,7 +163,7 @@ def status() -> dict[str, Any]:
 
     Returns:
         `engine` (version or None), `host`, `arch`, `driver`, `platforms` (those proved by a run), `registry` (path,
-        `container`), `started_by_us` (whether this program started the service that runs now).
+        `container`),
     """
     found = find_engine()
     if found is None:
@@ -206,7 +209,9 @@ def _refuse_unless_installable() -> None:
     if host:
         raise SetupError(f"no Docker Engine answers at DOCKER_HOST={host}", "start it, or unset DOCKER_HOST")
     if platform.system() == "Darwin":
-        raise SetupError("no Docker Engine answers", "start Docker Desktop (or Colima: `colima start`), then run it again")
+        raise SetupError(
+            "no Docker Engine answers", "start Docker Desktop (or Colima: `colima start`), then run it again"
+        )
     socket = Path("/var/run/docker.sock")
     if not _is_root() and socket.exists() and not os.access(socket, os.W_OK):
         raise SetupError(
@@ -345,7 +350,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     arguments = parser.parse_args()
     if arguments.command == "host":
-        print(engine_host())
+        print(ensure_engine()[1])
         return 0
     facts = ensure() if arguments.command == "ensure" else status()
     if arguments.json:

@@ -1,0 +1,49 @@
+# Every target is one command; `make` alone lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup engine demo test lint test-contracts test-unit test-integration test-e2e dapps stop clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything the workspace needs (.venv, node_modules, compiler)
+	@$(PYTHON) -m ops.setup
+
+engine: ## make sure a Docker Engine runs, with foreign binaries and a registry program
+	@$(PYTHON) -m ops.engine ensure
+
+demo: engine setup ## the whole chain of work: order, three workers, consensus, payment, result
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m scripts.demo
+
+test: setup ## lint, types, contracts, unit, integration and end-to-end tests
+	@exec .venv/bin/python -m ops.check
+
+lint: setup ## style, types and import boundaries
+	@exec .venv/bin/python -m ops.check lint
+
+test-contracts: setup ## brownie test
+	@exec .venv/bin/python -m ops.check contracts
+
+test-unit: setup ## tests that need no other process
+	@exec .venv/bin/python -m ops.check unit
+
+test-integration: setup ## tests with a real Ganache, Docker Engine and registry
+	@exec .venv/bin/python -m ops.check integration
+
+test-e2e: setup ## one run of everything
+	@exec .venv/bin/python -m ops.check e2e
+
+dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
+	@exec .venv/bin/python -m scripts.build_dapps
+
+stop: setup ## end what an earlier run left running
+	@exec .venv/bin/python -m ops.stack stop
+
+clean: stop ## remove what was built; keep the installed workspace
+	@rm -rf reports .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find build -mindepth 1 -maxdepth 1 ! -name stamps ! -name tools -exec rm -rf {} +
+
+distclean: clean ## remove the installed workspace too
+	@rm -rf .venv node_modules build
