@@ -1,0 +1,40 @@
+"""The worker's energy: what it measures, what it may spend, and when it sleeps.
+
+    power = create_power_source(config)         # EnergyConfig: the `energy` section of the worker's YAML
+    meter, gate = Meter(), create_gate(config, power)
+
+    power.set_load(Load.COMPUTING, now)         # whenever what the device does changes
+    reading = power.read(now)                   # `None` in a reading is unknown, never zero
+    records = meter.record(reading)             # quarter hours that became complete
+    gate.observe(reading)                       # the forecast learns
+    decision = gate.decide(now, reading, offer=..., running=..., stakes=...)
+    decision.action, decision.reason, decision.until, decision.resume_at
+
+All three have `snapshot() -> dict` (JSON types) and `restore(dict)`. `now` is the worker's clock; `reading.at` and
+the records are on the source's clock, which a simulation runs `power.speed` times as fast.
+"""
+
+from worker.energy.config import EnergyConfig, create_gate, create_power_source
+from worker.energy.device import Load
+from worker.energy.gate import Action, Decision, Gate, GateConfig, Offer, OpenStake, RunningTask
+from worker.energy.meter import EnergyRecord, Meter, Totals
+from worker.energy.source import PowerReading, PowerSource
+
+__all__ = [
+    "Action",
+    "Decision",
+    "EnergyConfig",
+    "EnergyRecord",
+    "Gate",
+    "GateConfig",
+    "Load",
+    "Meter",
+    "Offer",
+    "OpenStake",
+    "PowerReading",
+    "PowerSource",
+    "RunningTask",
+    "Totals",
+    "create_gate",
+    "create_power_source",
+]

@@ -1,0 +1,101 @@
+"""The `energy` section of the worker's YAML, and what is built from it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from poco.errors import BadInputError
+from worker.energy.battery import Battery
+from worker.energy.device import board
+from worker.energy.forecast import Forecaster
+from worker.energy.gate import Gate, GateConfig
+from worker.energy.panel import Panel
+from worker.energy.record import Record, open_record
+from worker.energy.replay import Replay
+from worker.energy.simulated import SimulatedPower
+from worker.energy.source import PowerSource
+
+SOURCES = ("simulated",)
+
+
+class EnergyConfig(BaseModel):
+    """Panel, battery, board, power source and gate of one worker; every field has a default that works."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = "simulated"
+    board: str = "pi-4b"
+    panel_wp: float = Field(60.0, gt=0, le=10_000)
+    battery_wh: float = Field(256.0, gt=0, le=100_000)
+    latitude: float | None = Field(None, ge=-90, le=90, description="default: the record's")
+    longitude: float | None = Field(None, ge=-180, le=180, description="default: the record's")
+    tilt: float = Field(35.0, ge=0, le=90)
+    azimuth: float = Field(180.0, ge=0, le=360)
+    record: str = "pvlib:723170TYA.CSV"
+    start: str = "2001-06-21T12:00"
+    speed: float = Field(60.0, gt=0, le=100_000)
+    soc: float = Field(0.6, ge=0, le=1, description="state of charge at the first start")
+    controller_efficiency: float = Field(0.95, gt=0, le=1)
+    gate: GateConfig = GateConfig()
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """YAML reads an instant as a date; it is meant as text."""
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def create_power_source(config: EnergyConfig) -> PowerSource:
+    """The power source that the configuration names.
+
+    Raises:
+        BadInputError: unknown source, board or record, a broken record, a start outside of it, a panel at another
+        place.
+    """
+    if config.source not in SOURCES:
+        raise BadInputError(
+            f"unknown power source {config.source!r}",
+            hint="known power sources: " + ", ".join(SOURCES),
+            code="UNKNOWN_POWER_SOURCE",
+        )
+    record = _record(config.record)
+    return SimulatedPower(
+        Replay(record, _panel(config, record)),
+        Battery(config.battery_wh),
+        board(config.board),
+        start=record.instant(config.start),
+        speed=config.speed,
+        soc=config.soc,
+    )
+
+
+def create_gate(config: EnergyConfig, power: PowerSource) -> Gate:
+    """The gate of that configuration, on the clock of its power source."""
+    panel = _panel(config, _record(config.record))
+    return Gate(config.gate, Battery(config.battery_wh), board(config.board), Forecaster(panel), speed=power.speed)
+
+
+@lru_cache(maxsize=1)
+def _record(reference: str) -> Record:
+    return open_record(reference)
+
+
+def _panel(config: EnergyConfig, record: Record) -> Panel:
+    places = (("latitude", config.latitude, record.latitude), ("longitude", config.longitude, record.longitude))
+    for name, configured, recorded in places:
+        if configured is not None and abs(configured - recorded) > 0.5:
+            raise BadInputError(
+                f"energy.{name} is {configured}, but the record {record.name} was taken at {recorded}",
+                hint=f"leave energy.{name} out, or take a record of that place",
+                code="WRONG_PLACE",
+            )
+    return Panel(
+        config.panel_wp,
+        record.latitude,
+        record.longitude,
+        config.tilt,
+        config.azimuth,
+        controller_efficiency=config.controller_efficiency,
+    )

@@ -1,0 +1,426 @@
+"""The energy gate: the only place that decides whether to run, decline, pause, sleep or drain.
+
+`decide` is pure: it is given the state, the situation and the configuration, and answers with the action, the reason
+in words and the condition that ends it. `Gate` beside it only remembers the state and feeds the forecast.
+
+Seconds of tasks are the worker's (wall clock). The sun, the battery and the dwell live on the source's clock, which a
+simulation runs `speed` times as fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.energy.battery import Battery
+from worker.energy.device import Device, Load
+from worker.energy.forecast import STEP_S, Forecast, Forecaster
+from worker.energy.plan import project, seconds_until
+from worker.energy.source import PowerReading
+
+_SNAPSHOT_VERSION = 1
+
+
+class Action(StrEnum):
+    RUN = "run"  # take the offered task; without an offer: go on, and be willing
+    DECLINE = "decline"  # go on with what runs, take no new work
+    PAUSE = "pause"  # halt what runs, stay awake
+    SLEEP = "sleep"  # shut down until `resume_at`
+    DRAIN = "drain"  # stay up only until what is staked is revealed, then sleep
+
+
+class Mode(StrEnum):
+    """What the thresholds last said; it gives them their hysteresis."""
+
+    WILLING = "willing"
+    RESERVED = "reserved"
+    PAUSED = "paused"
+    ASLEEP = "asleep"
+
+
+_RANK = {Mode.ASLEEP: 0, Mode.PAUSED: 1, Mode.RESERVED: 2, Mode.WILLING: 3}
+
+
+class GateConfig(BaseModel):
+    """Thresholds are states of charge between 0 and 1; durations are seconds on the source's clock."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start_above: float = Field(0.40, ge=0, le=1)
+    continue_above: float = Field(0.25, ge=0, le=1)
+    sleep_below: float = Field(0.16, ge=0, le=1)
+    wake_above: float = Field(0.30, ge=0, le=1)
+    hysteresis: float = Field(0.05, ge=0, le=0.5)
+    reserve_soc: float = Field(0.05, ge=0, le=1, description="kept above the low-voltage cut-off whatever happens")
+    dwell_s: int = Field(1800, ge=0)
+    overrun: float = Field(1.5, ge=1, description="a task may take this many times as long as expected")
+    min_net_reward_nrlc: int = Field(0, description="reward less gas must be at least this")
+    full_nrlc_per_wh: float = Field(0.0, ge=0, description="least net reward of a watt-hour from a full battery")
+    empty_nrlc_per_wh: float = Field(0.0, ge=0, description="the same from an empty one; straight in between")
+    forecast_weight: float = Field(
+        0.3, ge=0, le=2, description="how much tomorrow's surplus counts as charge in the price"
+    )
+    max_sleep_s: int = Field(14 * 3600, ge=STEP_S)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GateConfig:
+        if not self.sleep_below <= self.continue_above <= self.start_above:
+            raise ValueError("sleep_below <= continue_above <= start_above must hold")
+        if self.wake_above < self.sleep_below + self.hysteresis:
+            raise ValueError("wake_above must be at least sleep_below + hysteresis")
+        if self.empty_nrlc_per_wh < self.full_nrlc_per_wh:
+            raise ValueError("a watt-hour of an empty battery cannot be cheaper than one of a full battery")
+        return self
+
+
+@dataclass(frozen=True)
+class GateState:
+    mode: Mode = Mode.WILLING
+    since: float = float("-inf")  # on the source's clock
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A task that is offered: what it brings and what it takes."""
+
+    task_id: str
+    seconds: float  # expected run time
+    reward_nrlc: int
+    gas_nrlc: int = 0  # cost of contribute and reveal
+    contribution_deadline: int | None = None
+    reveal_s: float = 600.0  # from the end of the run until the reveal is mined
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    task_id: str
+    seconds_left: float
+    deadline: int | None = None
+    paused: bool = False
+    reveal_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class OpenStake:
+    """A contribution whose reveal is not mined yet: losing power now loses the stake."""
+
+    task_id: str
+    seconds_left: float  # until the reveal is expected to be mined
+    stake_nrlc: int = 0
+
+
+@dataclass(frozen=True)
+class Situation:
+    now: int
+    reading: PowerReading
+    battery: Battery
+    device: Device
+    speed: float = 1.0
+    offer: Offer | None = None
+    running: tuple[RunningTask, ...] = ()
+    stakes: tuple[OpenStake, ...] = ()
+    forecast: Forecast | None = None
+    draining: bool = False  # the operator's wish
+
+    @property
+    def soc(self) -> float | None:
+        reading = self.reading
+        if reading.battery_soc is not None:
+            return reading.battery_soc
+        if reading.stored_wh is not None:
+            return reading.stored_wh / (reading.capacity_wh or self.battery.capacity_wh)
+        return None
+
+    @property
+    def stakes_s(self) -> float:
+        """How long, on the source's clock, the device must stay up for what is staked."""
+        return max((stake.seconds_left for stake in self.stakes), default=0.0) * self.speed
+
+
+@dataclass(frozen=True)
+class Decision:
+    action: Action
+    reason: str
+    until: str
+    state: GateState
+    resume_at: int | None = None  # Unix seconds of the worker's clock
+
+
+def decide(state: GateState, situation: Situation, config: GateConfig) -> Decision:
+    """Decide what the worker does now, and with the offer if there is one.
+
+    Without an offer the answer is about the worker as it stands: run (and be willing), decline (stay up, take
+    nothing), pause, sleep or drain. With an offer it is run or decline, unless the worker must pause, sleep or drain
+    anyway.
+    """
+    soc = situation.soc
+    if soc is None:
+        doing = "what runs goes on" if situation.running else "no new work is taken"
+        return Decision(
+            Action.DECLINE,
+            f"the state of charge is unknown; {doing}",
+            "a reading of the battery arrives",
+            state,
+        )
+    state = _next_state(state, soc, situation, config)
+    if state.mode is Mode.ASLEEP:
+        return _sleep(state, soc, situation, config)
+    if situation.draining:
+        return Decision(Action.DRAIN, "the operator drains this worker", "the operator lets it work again", state)
+    if state.mode is Mode.PAUSED and situation.running:
+        return Decision(
+            Action.PAUSE,
+            f"battery at {soc:.0%}: running tasks go on above {config.continue_above:.0%}",
+            f"the battery is above {config.continue_above + config.hysteresis:.0%}",
+            state,
+            _resume_at(situation, soc, config.continue_above + config.hysteresis, Load.IDLE),
+        )
+    if state.mode is not Mode.WILLING:
+        return Decision(
+            Action.DECLINE,
+            f"battery at {soc:.0%}: new work starts above {config.start_above:.0%}",
+            f"the battery is above {config.start_above:.0%}, {config.dwell_s} s or more after the last change",
+            state,
+            _resume_at(situation, soc, config.start_above, Load.IDLE),
+        )
+    if situation.offer is None:
+        return Decision(
+            Action.RUN,
+            f"battery at {soc:.0%}",
+            f"the battery is below {config.start_above - config.hysteresis:.0%}",
+            state,
+        )
+    return _weigh(state, soc, situation.offer, situation, config)
+
+
+def _next_state(state: GateState, soc: float, situation: Situation, config: GateConfig) -> GateState:
+    """Down at once, up only past the hysteresis and after the dwell."""
+    up = config.hysteresis
+    low = state.mode is Mode.ASLEEP
+    if soc < (config.wake_above if low else config.sleep_below):
+        mode = Mode.ASLEEP
+    elif soc < config.continue_above + (up if _RANK[state.mode] <= _RANK[Mode.PAUSED] else 0.0):
+        mode = Mode.PAUSED
+    elif soc < config.start_above - (up if state.mode is Mode.WILLING else 0.0):
+        mode = Mode.RESERVED
+    else:
+        mode = Mode.WILLING
+    if mode is state.mode:
+        return state
+    at = situation.reading.at
+    if _RANK[mode] > _RANK[state.mode] and at - state.since < config.dwell_s:
+        return state
+    return GateState(mode, at)
+
+
+def _sleep(state: GateState, soc: float, situation: Situation, config: GateConfig) -> Decision:
+    battery = situation.battery
+    stored = soc * battery.capacity_wh
+    resume_at = _resume_at(situation, soc, config.wake_above, Load.ASLEEP)
+    longest = situation.now + round(config.max_sleep_s / situation.speed)
+    resume_at = longest if resume_at is None else min(resume_at, longest)
+    awake_w = situation.device.power_w(Load.IDLE)
+    until = f"the battery is above {config.wake_above:.0%}"
+    if not situation.stakes:
+        return Decision(
+            Action.SLEEP, f"battery at {soc:.0%}, awake above {config.sleep_below:.0%}", until, state, resume_at
+        )
+    path = project(battery, stored, lambda _: awake_w, situation.stakes_s, situation.forecast)
+    lowest = min(path, default=stored)
+    if lowest > battery.cutoff_soc * battery.capacity_wh:
+        return Decision(
+            Action.DRAIN,
+            f"battery at {soc:.0%}: only what is staked is brought to its reveal ({len(situation.stakes)} open)",
+            "the last reveal is mined",
+            state,
+        )
+    lack = battery.cutoff_soc * battery.capacity_wh - lowest
+    return Decision(
+        Action.SLEEP,
+        f"battery at {soc:.0%}: {lack:.1f} Wh are lacking to stay up until the reveal of {situation.stakes[0].task_id}",
+        until,
+        state,
+        resume_at,
+    )
+
+
+def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, config: GateConfig) -> Decision:
+    """The offer against money, time, energy and the price of energy, in this order."""
+    net = offer.reward_nrlc - offer.gas_nrlc
+    if net < config.min_net_reward_nrlc:
+        return Decision(
+            Action.DECLINE,
+            f"{offer.reward_nrlc} nRLC less {offer.gas_nrlc} nRLC gas leaves {net} nRLC, "
+            f"at least {config.min_net_reward_nrlc} nRLC are asked",
+            "a task pays more or gas is cheaper",
+            state,
+        )
+    waiting = sum(task.seconds_left for task in situation.running)
+    ends = situation.now + waiting + offer.seconds * config.overrun
+    if offer.contribution_deadline is not None and ends > offer.contribution_deadline:
+        return Decision(
+            Action.DECLINE,
+            f"it may take until {ends - offer.contribution_deadline:.0f} s past its contribution deadline",
+            "a task leaves more time",
+            state,
+        )
+    battery, floor = situation.battery, floor_wh(situation.battery, config)
+    lowest, need = _lowest_ahead(soc * battery.capacity_wh, offer, situation, config)
+    if lowest < floor:
+        return Decision(
+            Action.DECLINE,
+            f"it needs {need:.1f} Wh until its reveal: the battery could fall to {lowest:.1f} Wh, "
+            f"{floor:.1f} Wh are kept in reserve",
+            f"the battery holds {floor - lowest:.1f} Wh more, or a task needs less",
+            state,
+            _resume_at(situation, soc, min(1.0, soc + (floor - lowest) / battery.capacity_wh), Load.IDLE),
+        )
+    price = price_nrlc_per_wh(soc, situation, config)
+    compute_wh = (
+        (situation.device.power_w(Load.COMPUTING) - situation.device.power_w(Load.IDLE))
+        * offer.seconds
+        * situation.speed
+        / 3600.0
+    )
+    if net < price * compute_wh:
+        return Decision(
+            Action.DECLINE,
+            f"{net} nRLC for {compute_wh:.1f} Wh: at {soc:.0%} a watt-hour is worth {price:.0f} nRLC",
+            "the battery is fuller or a task pays more",
+            state,
+        )
+    return Decision(
+        Action.RUN,
+        f"battery at {soc:.0%}: {net} nRLC for {need:.1f} Wh, at worst {lowest:.1f} Wh are left",
+        f"it is revealed, or the battery is below {config.continue_above:.0%}",
+        state,
+    )
+
+
+def _lowest_ahead(stored: float, offer: Offer, situation: Situation, config: GateConfig) -> tuple[float, float]:
+    """Lowest stored energy until the offer's reveal under little sun, and the energy that takes, Wh."""
+    device, speed = situation.device, situation.speed
+    computing_s = (sum(t.seconds_left for t in situation.running) + offer.seconds) * config.overrun * speed
+    reveal_s = max([offer.reveal_s, *(t.reveal_s for t in situation.running)]) * speed
+    seconds = max(computing_s + reveal_s, situation.stakes_s)
+    computing_w, idle_w = device.power_w(Load.COMPUTING), device.power_w(Load.IDLE)
+    stored_now = stored
+    path = project(
+        situation.battery,
+        stored_now,
+        lambda s: computing_w if s < computing_s else idle_w,
+        seconds,
+        situation.forecast,
+        low=True,
+    )
+    need = (computing_w * computing_s + idle_w * (seconds - computing_s)) / 3600.0
+    return min(path, default=stored), need
+
+
+def floor_wh(battery: Battery, config: GateConfig) -> float:
+    """The stored energy that no accepted task may be planned to go below."""
+    return min(1.0, battery.cutoff_soc + config.reserve_soc) * battery.capacity_wh
+
+
+def price_nrlc_per_wh(soc: float, situation: Situation, config: GateConfig) -> float:
+    """What a watt-hour is worth now: dearer the emptier the battery and the less sun the next day brings."""
+    charge = soc
+    if situation.forecast is not None:
+        day_s = 86_400.0
+        surplus = situation.forecast.energy_wh(day_s) - 24.0 * situation.device.power_w(Load.IDLE)
+        charge += config.forecast_weight * surplus / situation.battery.capacity_wh
+    charge = min(1.0, max(0.0, charge))
+    return config.empty_nrlc_per_wh + (config.full_nrlc_per_wh - config.empty_nrlc_per_wh) * charge
+
+
+def _resume_at(situation: Situation, soc: float, goal_soc: float, load: Load) -> int | None:
+    """When the battery is expected to reach a state of charge, on the worker's clock; `None` if the forecast does not
+    show it."""
+    battery = situation.battery
+    seconds = seconds_until(
+        battery,
+        soc * battery.capacity_wh,
+        goal_soc * battery.capacity_wh,
+        situation.device.power_w(load),
+        situation.forecast,
+    )
+    return None if seconds is None else situation.now + max(1, round(seconds / situation.speed))
+
+
+class Gate:
+    """Holds the gate's state and its forecaster for one worker; `decide` does the thinking."""
+
+    def __init__(
+        self, config: GateConfig, battery: Battery, device: Device, forecaster: Forecaster, *, speed: float = 1.0
+    ) -> None:
+        self._config = config
+        self._battery = battery
+        self._device = device
+        self._forecaster = forecaster
+        self._speed = speed
+        self._state = GateState()
+        self._step: int | None = None
+        self._step_sum = 0.0
+        self._step_count = 0
+
+    def observe(self, reading: PowerReading) -> None:
+        """Let the forecast learn from a reading; call it with every reading. A step of 15 minutes counts by its
+        mean."""
+        step = int(reading.at // STEP_S)
+        if self._step is not None and step != self._step:
+            mean = self._step_sum / self._step_count if self._step_count else None
+            self._forecaster.observe(self._step * STEP_S, mean)
+            self._step_sum, self._step_count = 0.0, 0
+        self._step = step
+        if reading.available_w is not None:
+            self._step_sum += reading.available_w
+            self._step_count += 1
+
+    def decide(
+        self,
+        now: int,
+        reading: PowerReading,
+        *,
+        offer: Offer | None = None,
+        running: tuple[RunningTask, ...] = (),
+        stakes: tuple[OpenStake, ...] = (),
+        draining: bool = False,
+    ) -> Decision:
+        """Decide with this worker's battery, device and forecast."""
+        situation = Situation(
+            now=now,
+            reading=reading,
+            battery=self._battery,
+            device=self._device,
+            speed=self._speed,
+            offer=offer,
+            running=running,
+            stakes=stakes,
+            forecast=self._forecaster.forecast(reading.at, hours=48.0),
+            draining=draining,
+        )
+        decision = decide(self._state, situation, self._config)
+        self._state = decision.state
+        return decision
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs: JSON types only."""
+        return {
+            "version": _SNAPSHOT_VERSION,
+            "mode": self._state.mode.value,
+            "since": None if self._state.since == float("-inf") else self._state.since,
+            "forecaster": self._forecaster.snapshot(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        if snapshot.get("version") != _SNAPSHOT_VERSION:
+            raise ValueError(f"snapshot of another version: {snapshot.get('version')}")
+        since = snapshot["since"]
+        self._state = replace(GateState(), mode=Mode(snapshot["mode"]))
+        if since is not None:
+            self._state = replace(self._state, since=float(since))
+        self._forecaster.restore(snapshot["forecaster"])
