@@ -1,0 +1,1 @@
+"""Builds `dapps/<name>/` into one OCI image index for several platforms: no emulator, no Docker, no root."""
