@@ -33,20 +33,6 @@ HARDENING = (
     "--log-opt=max-size=1m",
     "--log-opt=max-file=1",
 )
-    "--network=none",
-    "--read-only",
-    "--tmpfs=/tmp:rw,noexec,nosuid,nodev,size=16m",
-    "--shm-size=1m",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-    "--pids-limit=64",
-    "--cpus=1",
-    "--ulimit=nofile=256",
-    "--ulimit=core=0",
-    "--user=65532:65532",
-    "--log-opt=max-size=1m",
-    "--log-opt=max-file=1",
-]
 
 
 @dataclass(frozen=True)
