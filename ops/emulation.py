@@ -81,7 +81,7 @@ def registration(target: Platform, interpreter: str) -> str:
 
 
 def runs_on_this_kernel(target: Platform) -> bool:
-    """Whether the binary runs here; a foreign one must have a handler with the F flag, else containers could not run it."""
+    """Whether the binary runs here; a foreign one needs a handler with the F flag, else containers cannot run it."""
     if not _is_native(target) and not _has_fixed_handler(target):
         return False
     folder = ROOT / "build" / "engine"

@@ -1,0 +1,93 @@
+"""The two servers that are not ours, a local chain (Ganache) and an image registry, as processes of a `Stack`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.console import ROOT
+from ops.engine import find_registry
+from ops.ports import HOST, require_ports
+from ops.stack import RUN_LABEL, Stack
+from poco.errors import PewError
+
+CHAIN_ID = 1337
+#: The development sentence that Hardhat and Anvil use too; its keys are public: only for local chains.
+MNEMONIC = "test test test test test test test test test test test junk"
+
+
+def start_ganache(
+    stack: Stack,
+    port: int,
+    *,
+    name: str = "ganache",
+    accounts: int = 20,
+    balance_ether: int = 1000,
+    extra: Sequence[str] = (),
+) -> str:
+    """Start a fresh Ganache on loopback that mines each transaction at once; its state ends with it.
+
+    Args:
+        stack: the run it belongs to.
+        port: for JSON-RPC over HTTP and WebSocket.
+        name: of the process.
+        accounts: unlocked accounts, derived from `MNEMONIC` (m/44'/60'/0'/0/i).
+        balance_ether: of each, in ether.
+        extra: more command-line arguments.
+
+    Returns:
+        The JSON-RPC URL.
+    """
+    program = ROOT / "node_modules" / ".bin" / "ganache"
+    if not program.exists():
+        raise PewError("Ganache is not installed", hint="run `make setup`")
+    url = f"http://{HOST}:{port}"
+    require_ports({name: (port, "port")})
+    scratch = stack.run_dir / f"{name}-db"  # Ganache keeps its state in a temporary folder: ours, not the machine's
+    scratch.mkdir(exist_ok=True)
+    argv: list[str | Path] = [program, "--server.host", HOST, "--server.port", str(port)]
+    argv += ["--chain.chainId", str(CHAIN_ID), "--chain.networkId", str(CHAIN_ID), "--chain.hardfork", "berlin"]
+    argv += ["--wallet.mnemonic", MNEMONIC, "--wallet.totalAccounts", str(accounts)]
+    argv += ["--wallet.defaultBalance", str(balance_ether), "--miner.instamine", "eager", "--logging.quiet", *extra]
+    path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
+    stack.start(
+        name, argv, env={"TMPDIR": str(scratch), "PATH": path}, ready=lambda: _chain_id(url) == CHAIN_ID, timeout=60
+    )
+    return url
+
+
+def start_registry(stack: Stack, port: int, folder: Path, *, name: str = "registry") -> str:
+    """Start an image registry on loopback that stores in `folder` and allows deletion; return its URL.
+
+    Debian's program where there is one, else Docker Hub's image `registry:2`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    program = find_registry()
+    url = f"http://{HOST}:{port}"
+    if program is not None:
+        settings = {
+            "version": "0.1",
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(folder.resolve())}, "delete": {"enabled": True}},
+            "http": {"addr": f"{HOST}:{port}", "secret": secrets.token_hex(16)},
+        }
+        config = stack.run_dir / f"{name}.yml"
+        config.write_text(json.dumps(settings, indent=2))  # JSON is YAML
+        argv: list[str | Path] = [program, "serve", config]
+    else:
+        argv = ["docker", "run", "--rm", "--label", f"{RUN_LABEL}={stack.run_id}", "-p", f"{HOST}:{port}:5000"]
+        argv += ["-v", f"{folder.resolve()}:/var/lib/registry", "-e", "REGISTRY_STORAGE_DELETE_ENABLED=true"]
+        argv += ["registry:2"]
+    stack.start(name, argv, ready=f"{url}/v2/", timeout=180)
+    return url
+
+
+def _chain_id(url: str) -> int:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  (our own URL)
+    with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
+        return int(json.load(answer)["result"], 16)
