@@ -164,7 +164,14 @@ def read_tmy3(file: TextIO, name: str) -> Record:
         BadInputError: naming the line that cannot be used.
     """
     lines = csv.reader(file)
-    station = next(lines, [])
+    try:
+        return _tmy3(enumerate(lines, start=1), name)
+    except csv.Error as error:
+        raise _bad(name, lines.line_num + 1, f"cannot be read: {error}") from None
+
+
+def _tmy3(lines: Iterator[tuple[int, list[str]]], name: str) -> Record:
+    _, station = next(lines, (1, []))
     try:
         utc_offset_s = int(float(station[3]) * 3600)
         latitude, longitude = float(station[4]), float(station[5])
@@ -172,13 +179,13 @@ def read_tmy3(file: TextIO, name: str) -> Record:
         raise _bad(
             name, 1, "is not the first line of a TMY3 file (station, name, state, offset, latitude, ...)"
         ) from None
-    header = next(lines, [])
+    _, header = next(lines, (2, []))
     places = {ours: header.index(theirs) for theirs, ours in _TMY3_COLUMNS.items() if theirs in header}
     if not {"ghi", "dni", "dhi"} <= places.keys():
         raise _bad(name, 2, "has no columns GHI, DNI and DHI")
     columns = {column: array("f") for column in places}
     first = datetime(TYPICAL_YEAR, 1, 1, tzinfo=timezone(timedelta(seconds=utc_offset_s)))
-    for row in lines:
+    for number, row in lines:
         if not row:
             continue
         try:
@@ -186,12 +193,12 @@ def read_tmy3(file: TextIO, name: str) -> Record:
             hour = int(row[1][0:2])
             expected = first + timedelta(hours=len(columns["ghi"]))
             if (month, day, hour) != (expected.month, expected.day, expected.hour + 1):
-                raise _bad(name, lines.line_num, f"is {row[0]} {row[1]}, but the next hour of the year was due")
+                raise _bad(name, number, f"is {row[0]} {row[1]}, but the next hour of the year was due")
             for column, place in places.items():
                 value = float(row[place])
                 columns[column].append(math.nan if value <= _TMY3_MISSING else _plausible(column, value))
         except (IndexError, ValueError) as error:
-            raise _bad(name, lines.line_num, f"cannot be read: {error}") from None
+            raise _bad(name, number, f"cannot be read: {error}") from None
     if not columns["ghi"]:
         raise _bad(name, 3, "is missing: the record has no values")
     return Record(name, latitude, longitude, int(first.timestamp()), 3600, columns, utc_offset_s, typical=True)
