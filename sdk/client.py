@@ -1,0 +1,312 @@
+"""The client: accounts, registrations, orders, deals, tasks and results for one wallet on one hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chain.client import Chain
+from chain.model import Deal, Task
+from chain.transactions import Receipt, Sender
+from chain.wallet import Wallet
+from oci.reference import digest_of_checksum
+from oci.reference import parse as parse_reference
+from poco import ids
+from poco.errors import BadInputError
+from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, address, bytes32, to_bytes
+from poco.orders import NO_DATASET, AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
+from poco.params import DealParams
+from poco.states import ChainTaskStatus
+from sdk import preflight, results
+from sdk.amounts import show
+from sdk.orderbook import OrderBook, Published
+from sdk.orders import new_salt
+from sdk.preflight import Orders, Preflight
+from sdk.results import Result
+from sdk.service import Service
+
+OrderT = TypeVar("OrderT", bound=Order)
+MAX_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A deal that was made: its tasks, and the block from which its events are read."""
+
+    deal_id: str
+    task_ids: tuple[str, ...]
+    block: int
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a requester wants done.
+
+    `app`, `dataset` and `workerpool` are addresses (no dataset, any pool: None); prices are the most that is paid for
+    one task, nRLC, None for what the cheapest order asks; `trust` is one in how many results may be wrong.
+    """
+
+    app: str
+    params: DealParams = field(default_factory=DealParams)
+    dataset: str | None = None
+    workerpool: str | None = None
+    category: int = 0
+    trust: int = 1
+    volume: int = 1
+    tag: str = ZERO_BYTES32
+    app_max: int | None = None
+    dataset_max: int | None = None
+    pool_max: int | None = None
+    callback: str = ZERO_ADDRESS
+    beneficiary: str | None = None
+
+
+class Client:
+    """One wallet on one hub, with a pool's scheduler where there is one.
+
+    Args:
+        chain: the hub.
+        wallet: signs and pays; None for reading.
+        scheduler_url: order book, workers and results of a pool; None: what needs it says so.
+    """
+
+    def __init__(self, chain: Chain, wallet: Wallet | None = None, scheduler_url: str | None = None) -> None:
+        self.chain = chain
+        self._wallet = wallet
+        self._service = Service(scheduler_url) if scheduler_url else None
+        self._sender = Sender(chain, wallet) if wallet else None
+
+    @property
+    def wallet(self) -> Wallet:
+        """BadInputError where there is none."""
+        if self._wallet is None:
+            raise BadInputError("this needs a wallet", hint="name one with --wallet, or make one: pew wallet create")
+        return self._wallet
+
+    @property
+    def service(self) -> Service:
+        """BadInputError where there is none."""
+        if self._service is None:
+            raise BadInputError("this needs a scheduler", hint="name it with --scheduler http://host:port")
+        return self._service
+
+    @property
+    def book(self) -> OrderBook:
+        """The order book of the scheduler."""
+        return OrderBook(self.service, self.chain.deployment.domain)
+
+    # accounts
+
+    def deposit(self, nrlc: int) -> Receipt:
+        """Move RLC from the wallet into the escrow (one transaction: approveAndCall)."""
+        have = self.chain.rlc_balance(self.wallet.address)
+        if not 0 < nrlc <= have:
+            raise BadInputError(
+                f"{self.wallet.address} holds {show(have)}, {show(nrlc)} cannot be deposited",
+                hint="get RLC into this wallet first" if nrlc > have else "name an amount above 0",
+            )
+        return self._transact(self.chain.rlc.functions.approveAndCall(self.chain.deployment.hub, nrlc, b""))
+
+    def withdraw(self, nrlc: int) -> Receipt:
+        """Move free RLC from the escrow into the wallet."""
+        free = self.chain.account(self.wallet.address).stake
+        if not 0 < nrlc <= free:
+            raise BadInputError(
+                f"{self.wallet.address} has {show(free)} free in the escrow, {show(nrlc)} cannot be withdrawn",
+                hint="what is locked is free again when its deals end" if nrlc > free else "name an amount above 0",
+            )
+        return self._transact(self.chain.hub.functions.withdraw(nrlc))
+
+    # registrations: an entry's address follows from what it is, so that the same thing is registered once
+
+    def register_app(self, name: str, multiaddr: str, checksum: str) -> str:
+        """Register a Docker image, or find it where it is registered already; returns its address.
+
+        Args:
+            name: for people.
+            multiaddr: `host[:port]/repository:tag`.
+            checksum: digest of its index (`sha256:..` or `0x..`).
+        """
+        image = parse_reference(multiaddr)
+        digest = digest_of_checksum(checksum)
+        if image.digest or digest is None:
+            raise BadInputError(
+                f"an app is registered as host/repository:tag and a checksum, not as {multiaddr!r} and {checksum!r}",
+                hint="use the tag and the digest that the push printed",
+            )
+        raw = bytes.fromhex(digest.removeprefix("sha256:"))
+        arguments = (self.wallet.address, _name(name), "DOCKER", multiaddr.encode(), raw, b"")
+        return self._register("App", "app_registry", arguments)
+
+    def register_dataset(self, name: str, url: str, checksum: str) -> str:
+        """Register data at a URL with its sha-256 (`0x..`), or find it; returns its address."""
+        if not url.startswith(("http://", "https://", "/ipfs/")):
+            raise BadInputError(f"'{url[:100]}' is no URL of a dataset", hint="http://, https:// or /ipfs/...")
+        arguments = (self.wallet.address, _name(name), url.encode(), to_bytes(bytes32(checksum), 32))
+        return self._register("Dataset", "dataset_registry", arguments)
+
+    def register_pool(self, description: str) -> str:
+        """Register a workerpool, or find it; returns its address."""
+        return self._register("Workerpool", "workerpool_registry", (self.wallet.address, _name(description)))
+
+    # orders
+
+    def sign(self, order: OrderT) -> OrderT:
+        """The order, with a salt of its own where it has none, signed by this wallet."""
+        if getattr(order, "salt", ZERO_BYTES32) == ZERO_BYTES32:
+            order = replace(order, salt=new_salt())  # type: ignore[type-var]
+        return self.wallet.sign_order(order, self.chain.deployment.domain)
+
+    def publish(self, order: Order) -> str:
+        """Sign an order of a resource that this wallet owns, publish it in the scheduler's book; returns its hash."""
+        owner = self._owner(order)
+        if owner != self.wallet.address:
+            raise BadInputError(
+                f"{order.resource} belongs to {owner}, not to {self.wallet.address}",
+                hint="publish with the owner's wallet",
+            )
+        return self.book.publish(self.sign(order))
+
+    def best_orders(self, wish: Wish) -> Orders:
+        """The cheapest orders of the book that fit a wish and have enough left.
+
+        Raises:
+            BadInputError: there are none; it says of what.
+        """
+        me, dataset = self.wallet.address, wish.dataset or ZERO_ADDRESS
+        limits = {"minVolume": wish.volume, "requester": me}
+        pools = self.book.pools(
+            wish.workerpool, app=wish.app, dataset=dataset, category=wish.category, minTrust=wish.trust, **limits
+        )
+        pool = self._first(
+            [p for p in pools if p.order.category == wish.category and p.order.trust >= wish.trust],
+            wish.volume,
+            f"no pool offers category {wish.category} with trust {wish.trust}",
+        )
+        apps = self.book.apps(wish.app, dataset=dataset, workerpool=pool.workerpool, **limits)
+        app = self._first(apps, wish.volume, f"nobody offers the app {wish.app}")
+        data = None
+        if wish.dataset is not None:
+            datasets = self.book.datasets(wish.dataset, app=wish.app, workerpool=pool.workerpool, **limits)
+            data = self._first(datasets, wish.volume, f"nobody offers the dataset {wish.dataset}")
+        return Orders(app, pool, self.request(wish, app, pool, data), data)
+
+    def request(
+        self, wish: Wish, app: AppOrder, pool: WorkerpoolOrder, dataset: DatasetOrder | None = None
+    ) -> RequestOrder:
+        """The unsigned request that fits these orders, within the wish's limits."""
+        me = self.wallet.address
+        return RequestOrder(
+            app=address(wish.app),
+            appmaxprice=app.appprice if wish.app_max is None else wish.app_max,
+            dataset=address(wish.dataset) if wish.dataset else ZERO_ADDRESS,
+            datasetmaxprice=(dataset.datasetprice if dataset else 0) if wish.dataset_max is None else wish.dataset_max,
+            workerpool=pool.workerpool,
+            workerpoolmaxprice=pool.workerpoolprice if wish.pool_max is None else wish.pool_max,
+            requester=me,
+            volume=wish.volume,
+            tag=wish.tag,
+            category=wish.category,
+            trust=wish.trust,
+            beneficiary=wish.beneficiary or me,
+            callback=wish.callback,
+            params=wish.params.dumps(),
+            salt=new_salt(),
+        )
+
+    # deals
+
+    def preflight(self, orders: Orders) -> Preflight:
+        """What the match costs and all that speaks against it; nothing is sent."""
+        return preflight.check(self.chain, orders, self._service)
+
+    def match(self, orders: Orders) -> Matched:
+        """Sign the request and make the deal: locks the requester's and the pool's money."""
+        request = orders.request if orders.request.sign != "0x" else self.sign(orders.request)
+        dataset = orders.dataset or NO_DATASET
+        receipt = self._transact(
+            self.chain.hub.functions.matchOrders(
+                orders.app.as_tuple(), dataset.as_tuple(), orders.pool.as_tuple(), request.as_tuple()
+            )
+        )
+        made = receipt.event("OrdersMatched").args
+        deal_id = str(made["dealid"])
+        deal = self.chain.deal(deal_id)
+        tasks = tuple(ids.task_id(deal_id, deal.bot_first + n) for n in range(deal.bot_size))
+        return Matched(deal_id, tasks, receipt.block, receipt)
+
+    # tasks
+
+    def deal_of(self, task: Task) -> Deal:
+        """The deal of an initialized task."""
+        if task.deal_id == ZERO_BYTES32:
+            raise BadInputError(
+                f"there is no task {task.id} (yet)", hint="check the id; a new task appears when the pool starts it"
+            )
+        return self.chain.deal(task.deal_id)
+
+    def claim(self, task_id: str) -> Receipt:
+        """Take the money of a task back that was not finished by its final deadline.
+
+        The chain decides: it refuses before the deadline and for a finished task.
+        """
+        task = self.chain.task(task_id)
+        if task.status is ChainTaskStatus.UNSET:
+            raise BadInputError(
+                f"task {task_id} was never started", hint="claim it by its deal: pew deal claim <deal> <index>"
+            )
+        return self._transact(self.chain.hub.functions.claim(to_bytes(task_id, 32)), preview=False)
+
+    def claim_unstarted(self, deal_id: str, index: int) -> Receipt:
+        """The same for a task that its pool never initialized."""
+        call = self.chain.hub.functions.initializeAndClaimArray([to_bytes(deal_id, 32)], [index])
+        return self._transact(call, preview=False)
+
+    def download(self, task_id: str, folder: Path, *, unpack: bool = True) -> Result:
+        """Fetch and verify a task's result into `folder` (see `sdk.results.download`)."""
+        task = self.chain.task(bytes32(task_id))
+        return results.download(self.service, task, self.deal_of(task), folder, unpack=unpack)
+
+    def _transact(self, call: Any, *, preview: bool = True) -> Receipt:
+        sender = self._sender
+        if sender is None:
+            self.wallet  # noqa: B018  (says that there is none)
+            raise AssertionError
+        if self.chain.native_balance(self.wallet.address) == 0:
+            raise BadInputError(
+                f"{self.wallet.address} has no native coin to pay for gas", hint="send it some of the chain's own coin"
+            )
+        return sender.transact(call, preview=preview)
+
+    def _register(self, kind: str, registry: str, arguments: tuple[Any, ...]) -> str:
+        functions = self.chain.contract(registry, getattr(self.chain.deployment, registry)).functions
+        where = address(self.chain.ask(getattr(functions, f"predict{kind}")(*arguments).call))
+        if not self.chain.ask(functions.isRegistered(where).call):
+            self._transact(getattr(functions, f"create{kind}")(*arguments))
+        return where
+
+    def _owner(self, order: Order) -> str:
+        readers: dict[type[Order], Callable[[str], str]] = {
+            AppOrder: lambda where: self.chain.app(where).owner,
+            DatasetOrder: lambda where: self.chain.dataset(where).owner,
+            WorkerpoolOrder: lambda where: self.chain.workerpool(where).owner,
+            RequestOrder: lambda where: where,
+        }
+        return readers[type(order)](order.resource)
+
+    def _first(self, found: list[Published[OrderT]], volume: int, none: str) -> OrderT:
+        """The cheapest with enough left by the chain's count (the book's may be a moment old)."""
+        for entry in found:
+            if preflight.volume_left(self.chain, entry.order) >= volume:
+                return entry.order
+        what = f"{none} in the book at {self.service.url}" if not found else f"{none} for {volume} tasks"
+        raise BadInputError(what, hint="pew order list shows what is offered; ask the owner to publish an order")
+
+
+def _name(text: str) -> str:
+    if not text.strip() or len(text) > MAX_NAME:
+        raise BadInputError(f"a name has 1 to {MAX_NAME} characters", hint="shorten it")
+    return text
