@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -79,13 +80,12 @@ class Step:
         """Do the step and leave the stamp."""
         stamp = STAMPS / self.name
         stamp.unlink(missing_ok=True)
-        digest = self.digest()
         with step("setup", self.what):
             self.action()
         missing = [str(each) for each in self.products if not each.exists()]
         if missing:
             raise SetupError(f"{self.what}: the step ended well but left no {', '.join(missing)}", exit_code=1)
-        stamp.write_text(digest)
+        stamp.write_text(self.digest())
 
 
 def fitting_python() -> str:
@@ -133,8 +133,10 @@ def steps() -> list[Step]:
     npm_products = [npm_folder / ".bin" / "ganache", npm_folder / "solc" / "package.json"]
     plan.append(Step("npm", "Ganache and the Solidity compiler", npm_files, npm_products, _install_npm))
     if BROWNIE_SETUP.exists():
-        inputs = [here, str(home), BROWNIE_SETUP, *npm_files, ROOT / "brownie-config.yaml"]
-        products = [home / ".brownie" / "network-config.yaml"]
+        # the compiler is also an input: it may be another folder's launcher, where two share a home
+        compiler, networks = _compiler(home), ROOT / "networks.yaml"
+        inputs = [here, str(home), *npm_files, *sorted(ROOT.glob("ops/*solc*")), BROWNIE_SETUP, networks, compiler]
+        products = [home / ".brownie" / "network-config.yaml", compiler, commands / "ganache"]
         plan.append(Step("brownie", "Brownie's compiler and networks", inputs, products, _prepare_brownie))
     return plan
 
@@ -201,20 +203,23 @@ def _uv(*words: str | Path) -> None:
 
 
 def _install_npm() -> None:
-    npm = VENV / "bin" / "npm" if not _node_fits() else "npm"
-    path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}" if not _node_fits() else os.environ.get("PATH", "")
-    _run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], {"PATH": path})
+    _run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"])
 
 
 def _prepare_brownie() -> None:
-    _run([PYTHON, BROWNIE_SETUP])
+    _run([PYTHON, "-m", "ops.brownie_setup"])
+
+
+def _compiler(home: Path) -> Path:
+    """Where py-solc-x looks for the compiler of package-lock.json's version."""
+    version = json.loads((ROOT / "package-lock.json").read_text())["packages"]["node_modules/solc"]["version"]
+    return Path(os.environ.get("SOLCX_BINARY_PATH") or home / ".solcx") / f"solc-v{version}"
 
 
 def _node_fits() -> bool:
     """Whether the machine's own Node.js and npm (not those inside .venv) are there and new enough."""
-    outside = os.pathsep.join(
-        part for part in os.environ.get("PATH", "").split(os.pathsep) if Path(part) != VENV / "bin"
-    )
+    folders = [each for each in os.environ.get("PATH", "").split(os.pathsep) if Path(each) != VENV / "bin"]
+    outside = os.pathsep.join(folders)
     node, npm = shutil.which("node", path=outside), shutil.which("npm", path=outside)
     if node is None or npm is None:
         return False
@@ -226,9 +231,10 @@ def _node_fits() -> bool:
 
 
 def _run(argv: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
-    """Run a step's command; say what a failure most often means."""
+    """Run a step's command with the environment's commands on PATH; say what a failure most often means."""
+    path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", "")])
     try:
-        run(argv, env=env, cwd=ROOT, timeout=1800)
+        run(argv, env={"PATH": path, **(env or {})}, cwd=ROOT, timeout=1800)
     except CommandError as error:
         hint = ""
         if DISK_SIGNS.search(error.output):

@@ -98,7 +98,7 @@ class Stack:
             timeout: seconds until it must be ready.
 
         Raises:
-            PewError: its port is taken, it cannot be started, ended early, or was not ready in time (with its last lines).
+            PewError: its port is taken, it cannot be started, ended early or was not ready in time; with its last lines
         """
         port = port_of(ready)
         if port is not None and not is_free(port):

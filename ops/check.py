@@ -1,0 +1,150 @@
+"""All checks of the project, phase by phase, each timed: `python -m ops.check [lint|contracts|unit|integration|e2e]`.
+
+A phase that fails does not stop the others. Where no Docker Engine can be had, the tests that need one are left out,
+named, and the run fails, unless ALLOW_NO_DOCKER=1 says that this is accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from ops import engine
+from ops.console import ROOT, SetupError, guarded, say
+
+COMMANDS = ROOT / ".venv" / "bin"
+PYTEST = [str(COMMANDS / "python"), "-m", "pytest", "-q", "-p", "no:pytest-brownie"]
+GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
+NEEDS_ENGINE = frozenset({"integration", "e2e"})
+NO_TESTS_COLLECTED = 5  # pytest's exit code
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One command of the checks; `group` is the word that asks for it."""
+
+    group: str
+    name: str
+    argv: list[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a phase went; `seconds` of wall time."""
+
+    name: str
+    ok: bool
+    seconds: float
+
+
+def phases(left_out: str | None) -> list[Phase]:
+    """All phases in their order; `left_out` is the pytest marker expression that is left out, or None."""
+    select = ["-m", f"not ({left_out})"] if left_out else []
+    return [
+        Phase("lint", "ruff check", [str(COMMANDS / "ruff"), "check", "-q", "."]),
+        Phase("lint", "ruff format", [str(COMMANDS / "ruff"), "format", "-q", "--check", "."]),
+        Phase("lint", "mypy", [str(COMMANDS / "mypy")]),
+        Phase("lint", "import boundaries", [str(COMMANDS / "lint-imports"), "--no-logo"]),
+        Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"]),
+        Phase("unit", "unit tests", [*PYTEST, "tests/unit", *select]),
+        Phase("integration", "integration tests", [*PYTEST, "tests/integration", *select]),
+        Phase("e2e", "end-to-end test", [*PYTEST, "tests/e2e", *select]),
+    ]
+
+
+def run_phase(phase: Phase, env: dict[str, str], *, may_be_empty: bool) -> Outcome:
+    """Run one phase with its output on the terminal; Ctrl-C lets it clean up before this program ends.
+
+    Args:
+        phase: what to run.
+        env: its environment.
+        may_be_empty: whether it is in order that no test is left.
+    """
+    print(f"\n== {phase.name}", flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(phase.argv, cwd=ROOT, env=env)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+        raise
+    ok = code == 0 or (may_be_empty and code == NO_TESTS_COLLECTED)
+    return Outcome(phase.name, ok, time.monotonic() - started)
+
+
+def tests_left_out(expression: str, env: dict[str, str]) -> Counter[str]:
+    """How many tests of each file a pytest marker expression selects."""
+    argv = [*PYTEST, "--collect-only", "-q", "-m", expression, "tests/unit", "tests/integration", "tests/e2e"]
+    listed = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+    return Counter(line.partition("::")[0] for line in listed.splitlines() if "::" in line)
+
+
+def look_for_engine() -> tuple[str | None, str | None, SetupError | None]:
+    """Prepare the Docker Engine.
+
+    Returns:
+        Its address, or None; the marker expression of the tests that cannot run, or None; and why.
+    """
+    host = None
+    try:
+        info, host = engine.ensure_engine()
+        engine.ensure_registry()
+        engine.ensure_platforms(info, host)
+    except SetupError as error:
+        return host, "emulation" if host else "docker or emulation", error
+    return host, None, None
+
+
+def check(groups: list[str]) -> int:
+    """Run the phases of the groups and print the summary; 0 when all went well and nothing was left out unasked."""
+    started = time.monotonic()
+    path = [str(COMMANDS), str(ROOT / "node_modules" / ".bin"), os.environ.get("PATH", "")]
+    env = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+    host, left_out, trouble = look_for_engine() if NEEDS_ENGINE & set(groups) else (None, None, None)
+    if host:
+        env["DOCKER_HOST"] = host
+    if trouble is not None:
+        say("engine", f"{trouble.message}\n        {trouble.hint}")
+    wanted = [each for each in phases(left_out) if each.group in groups]
+    outcomes = [run_phase(each, env, may_be_empty=left_out is not None) for each in wanted]
+
+    print("\n== summary")
+    for each in outcomes:
+        print(f"  {'ok' if each.ok else 'FAILED':<8}{each.name:<22}{each.seconds:7.1f} s")
+    accepted = os.environ.get("ALLOW_NO_DOCKER") == "1"
+    if left_out is not None:
+        counts = tests_left_out(left_out, env)
+        print(f"  {'left out' if accepted else 'FAILED'}  {sum(counts.values())} tests that need {left_out}:")
+        for name, count in sorted(counts.items()):
+            print(f"            {count:4d}  {name}")
+        if not accepted:
+            print("          prepare the engine as said above, or accept this with ALLOW_NO_DOCKER=1")
+    failed = [each.name for each in outcomes if not each.ok]
+    if left_out is not None and not accepted:
+        failed.append("Docker Engine")
+    seconds = time.monotonic() - started
+    print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'All checks passed'} ({seconds:.0f} s)")
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m ops.check", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; all when none is given")
+    groups = parser.parse_args().groups or list(GROUPS)
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown:
+        raise SetupError(f"unknown group {', '.join(unknown)}", f"there are {', '.join(GROUPS)}")
+    return check(groups)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
