@@ -1,0 +1,129 @@
+"""The worker's YAML file."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from oci.platform import normalise
+from oci.platform import parse as parse_platform
+from poco.errors import BadInputError
+from poco.wire import Address
+from worker.energy import EnergyConfig
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DockerLimits(_Section):
+    """What a stranger's container may use. `network_apps` are the apps that this operator lets onto the network."""
+
+    memory_mb: int = Field(256, ge=8, le=1_048_576)
+    cpus: float = Field(1.0, gt=0, le=1024)
+    pids: int = Field(64, ge=4, le=65_536)
+    tmp_mb: int = Field(16, ge=1, le=65_536)
+    output_mb: int = Field(64, ge=1, le=1_048_576)
+    output_files: int = Field(2000, ge=2, le=1_000_000)
+    image_mb_max: int = Field(512, ge=1, le=1_048_576, description="compressed, as pulled")
+    image_unpacked_mb_max: int = Field(2048, ge=1, le=1_048_576)
+    images_keep_mb: int = Field(4096, ge=0, description="unpacked images kept for the next task")
+    pull_seconds: int = Field(900, ge=10, le=86_400)
+    network_apps: tuple[Address, ...] = ()
+
+
+class FetchLimits(_Section):
+    """What is downloaded for a task: datasets and input files."""
+
+    file_mb: int = Field(256, ge=1, le=1_048_576)
+    total_mb: int = Field(1024, ge=1, le=1_048_576)
+    seconds: int = Field(900, ge=1, le=86_400)
+    ipfs_gateways: tuple[str, ...] = ()
+    allow_private_addresses: bool = Field(
+        False, description="let tasks read from this machine and its network: for trials only"
+    )
+
+
+class Fees(_Section):
+    """Gas: a multiple of the node's price within a cap, and what the native coin is worth."""
+
+    multiplier: float = Field(1.3, ge=1, le=10)
+    cap_gwei: float = Field(22.0, ge=0)
+    nrlc_per_native: int = Field(0, ge=0, description="nRLC that one whole native coin is worth; 0: gas is free")
+
+
+class WorkerConfig(_Section):
+    """Everything that one worker is told. Paths are relative to the file they stand in."""
+
+    scheduler_url: str
+    rpc_url: str
+    deployment: Path
+    keystore: Path
+    password_file: Path
+    data_dir: Path
+    name: Annotated[str, Field(pattern=NAME)]
+    workerpool: Address
+    platform: str = Field("", validate_default=True)
+    slots: int = Field(1, ge=1, le=256)
+    stake_nrlc: int = Field(0, ge=0, description="kept in the escrow: what is lacking is deposited from the wallet")
+    docker_host: str | None = None
+    docker: DockerLimits = DockerLimits()
+    fetch: FetchLimits = FetchLimits()
+    fees: Fees = Fees()
+    energy: EnergyConfig = EnergyConfig()
+    poll_seconds: int = Field(20, ge=1, le=120)
+    watch_seconds: float = Field(10.0, gt=0, le=600)
+    meter_seconds: float = Field(1.0, gt=0, le=60)
+    drain_seconds: float = Field(60.0, ge=0, le=3600)
+
+    @field_validator("scheduler_url", "rpc_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address starts with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("platform")
+    @classmethod
+    def _platform(cls, value: str) -> str:
+        try:
+            return str(parse_platform(value)) if value else str(normalise("linux", machine.machine()))
+        except BadInputError as error:
+            raise ValueError(str(error)) from None
+
+
+def load(path: Path) -> WorkerConfig:
+    """Read a configuration; BadInputError names every wrong line and what it should be."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInputError(
+            f"cannot read {path}: {error.strerror}", hint="docs/reference/worker.md has an example to start from"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path} is not YAML: {str(error).splitlines()[0]}", hint="check its indentation") from None
+    if not isinstance(data, dict):
+        raise BadInputError(f"{path} holds no settings", hint="docs/reference/worker.md has an example to start from")
+    try:
+        config = WorkerConfig.model_validate(data)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        )
+        raise BadInputError(f"{path}: {wrong}", hint="see docs/reference/worker.md") from None
+    base = path.resolve().parent
+    places = {
+        key: Path(os.path.normpath(base / getattr(config, key).expanduser()))
+        for key in ("deployment", "keystore", "password_file", "data_dir")
+    }
+    return config.model_copy(update=places)

@@ -1,0 +1,367 @@
+"""The worker's mind: `step(state, event, now) -> (state, effects)`, no clock, no I/O.
+
+A replicate moves by `TABLE` alone: (stage, what happened) gives the next stage, what is reported to the scheduler and
+what is done beside the work that every stage begins with (`WORK`). What is not in the table changes nothing, so that a
+notification that comes twice, late or in the wrong order does no harm. Whether a stake is at risk is always asked of
+the chain (`What.SEEN_*`), never of the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from poco.errors import ERROR_RESULT_CAUSES, Cause
+from poco.states import ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
+from poco.wire import Logs, Message, Notification, NotificationType, StatusUpdate, Verdict
+from worker.table import ASKED, IN_HAND, SLOT_STAGES, TABLE, WATCHED, WORK, Do, Stage, What
+
+R = ReplicateStatus
+
+
+class Facts(Message):
+    """What verification read from the chain; kept so that a restart needs no second look."""
+
+    app: str
+    image: str
+    checksum: str
+    dataset: str | None = None
+    dataset_url: str = ""
+    dataset_checksum: str = ""
+    params: str = ""
+    callback: bool = False
+    bot_first: int = 0
+    bot_size: int = 1
+    run_seconds: int
+    contribution_deadline: int
+    final_deadline: int
+    stake_nrlc: int = 0
+    reward_nrlc: int = 0
+    gas_nrlc: int = 0
+
+
+class Replicate(Message):
+    """This worker's run of one task. `run` tells two runs of one task apart."""
+
+    task_id: str
+    run: int
+    stage: Stage = Stage.VERIFYING
+    deal_id: str
+    index: int
+    authorization: str
+    enclave_challenge: str
+    facts: Facts | None = None
+    digest: str | None = None
+    cause: Cause | None = None
+    aborted: Cause | None = None
+    upload_asked: bool = False
+
+
+class Stance(Message):
+    """What the energy gate says of the worker as a whole, in its words."""
+
+    willing: bool = True
+    halted: bool = False
+    asleep: bool = False
+    words: str = ""
+    resume_at: int | None = None
+
+
+class Worker(Message):
+    """The whole state. `trouble` is why no work can be taken for now (no stake, no gas), in words."""
+
+    slots: int
+    acked: int = 0
+    draining: bool = False
+    trouble: str = ""
+    stance: Stance = Stance()
+    replicates: dict[str, Replicate] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    notification: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The outcome of an effect of one run."""
+
+    task_id: str
+    run: int
+    what: What
+    facts: Facts | None = None
+    digest: str | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    logs: Logs | None = None
+    tx_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The scheduler's verdict on a report."""
+
+    task_id: str
+    status: ReplicateStatus
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    stance: Stance
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    """Whether stake and gas suffice: `trouble` is empty, or what is wrong."""
+
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time to look at the chain for everything that is staked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """No new work; what has no stake is given back."""
+
+
+Event = Notified | Happened | Answered | Weighed | Funded | Tick | Drain
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    do: Do
+    task_id: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    task_id: str
+    update: StatusUpdate
+
+
+def seen(
+    replicate: Replicate,
+    task: ChainTaskStatus,
+    contribution: ContributionStatus,
+    *,
+    agrees: bool,
+    reveal_deadline: int,
+    now: int,
+) -> What:
+    """What the chain's state means for a replicate.
+
+    Args:
+        replicate: whose task it is.
+        task: status of the task on chain.
+        contribution: status of this worker's contribution.
+        agrees: whether the consensus is this worker's result.
+        reveal_deadline: Unix seconds, 0 before the consensus.
+        now: Unix seconds.
+    """
+    if task in (ChainTaskStatus.COMPLETED, ChainTaskStatus.FAILED):
+        return What.SEEN_OVER
+    if contribution is ContributionStatus.PROVED:
+        return What.SEEN_PROVED
+    if contribution is ContributionStatus.CONTRIBUTED:
+        may_reveal = task is ChainTaskStatus.REVEALING and agrees and now < reveal_deadline
+        return What.SEEN_REVEAL if may_reveal else What.SEEN_WAIT
+    if contribution is ContributionStatus.UNSET:
+        open_until = replicate.facts.contribution_deadline if replicate.facts else 0
+        return What.SEEN_NOTHING if task is ChainTaskStatus.ACTIVE and now < open_until else What.SEEN_CLOSED
+    return What.SEEN_WAIT
+
+
+def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Effect | Report]]:
+    """The state after an event, and what is to be done and reported because of it."""
+    match event:
+        case Notified(notification):
+            return _notified(state, notification, now)
+        case Happened():
+            replicate = state.replicates.get(event.task_id)
+            if replicate is None or replicate.run != event.run:
+                return state, []
+            return _move(state, replicate, event, now)
+        case Answered(task_id, status, verdict):
+            replicate = state.replicates.get(task_id)
+            if verdict is not Verdict.ABORT or replicate is None or status in (R.ABORTED, R.COMPLETED, R.DECLINED):
+                return state, []
+            return _move(state, replicate, _about(replicate, What.ABORT, Cause.TASK_NOT_ACTIVE), now)
+        case Weighed(stance):
+            return state.model_copy(update={"stance": stance}), []
+        case Funded(trouble):
+            return state.model_copy(update={"trouble": trouble}), []
+        case Tick():
+            return _tick(state, now)
+        case Drain():
+            return _drain(state, now)
+
+
+def resume(state: Worker) -> list[Effect]:
+    """The work to take up again after a restart."""
+    return [Effect(do, r.task_id, r.run) for r in state.replicates.values() for do in WORK[r.stage]]
+
+
+def free_slots(state: Worker) -> int:
+    """How many more tasks this worker wants now."""
+    taken = sum(r.stage in SLOT_STAGES for r in state.replicates.values())
+    return max(0, state.slots - taken) if not _unwilling(state) else 0
+
+
+def presence(state: Worker) -> Presence:
+    """How the worker announces itself."""
+    if state.draining:
+        return Presence.DRAINING
+    if state.stance.asleep:
+        return Presence.ASLEEP
+    if _unwilling(state):
+        return Presence.BUSY
+    working = any(r.stage in SLOT_STAGES for r in state.replicates.values())
+    return Presence.WORKING if working else Presence.WAITING
+
+
+def _unwilling(state: Worker) -> bool:
+    return state.draining or bool(state.trouble) or not state.stance.willing
+
+
+def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
+    if news.seq <= state.acked:
+        return state, []
+    state = state.model_copy(update={"acked": news.seq})
+    replicate = state.replicates.get(news.task_id)
+    if news.type is NotificationType.START:
+        return _offered(state, news, replicate, now)
+    if replicate is None:
+        return state, []
+    what = ASKED[news.type]
+    cause = news.cause() if news.type in (NotificationType.CONTRIBUTE_ERROR, NotificationType.ABORT) else None
+    if what is What.ERROR_ASKED and cause is not replicate.cause:
+        what = What.ERROR_ASKED_OTHER
+    return _move(state, replicate, _about(replicate, what, cause), now)
+
+
+def _offered(
+    state: Worker, news: Notification, old: Replicate | None, now: int
+) -> tuple[Worker, list[Effect | Report]]:
+    if old is not None and old.stage is not Stage.FAILED:
+        return state, []
+    if free_slots(state) == 0:
+        cause, reason = _why_not(state)
+        update = StatusUpdate(status=R.DECLINED, at=now, cause=cause, reason=reason)
+        return state, [Report(news.task_id, update)]
+    start = news.start()
+    replicate = Replicate(
+        task_id=news.task_id,
+        run=news.seq,
+        deal_id=start.deal_id,
+        index=start.index,
+        authorization=start.authorization,
+        enclave_challenge=start.enclave_challenge,
+    )
+    return _with(state, replicate), [Effect(do, replicate.task_id, replicate.run) for do in WORK[replicate.stage]]
+
+
+def _why_not(state: Worker) -> tuple[Cause | None, str]:
+    if state.draining:
+        return Cause.WORKER_STOPPED, "this worker is going away"
+    if state.trouble:
+        return Cause.STAKE_TOO_LOW, state.trouble[:500]
+    if not state.stance.willing:
+        return Cause.ENERGY, state.stance.words[:500]
+    return None, "all slots are taken"
+
+
+def _tick(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
+    effects: list[Effect | Report] = []
+    for replicate in list(state.replicates.values()):
+        if replicate.stage in WATCHED:
+            effects.append(Effect(WATCHED[replicate.stage], replicate.task_id, replicate.run))
+        elif replicate.stage is Stage.FAILED and replicate.facts and now >= replicate.facts.contribution_deadline:
+            state, more = _move(state, replicate, _about(replicate, What.LATE), now)
+            effects += more
+    return state, effects
+
+
+def _drain(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
+    state = state.model_copy(update={"draining": True})
+    effects: list[Effect | Report] = []
+    for replicate in list(state.replicates.values()):
+        event = _about(replicate, What.DRAIN, Cause.WORKER_STOPPED, "the operator stopped this worker")
+        state, more = _move(state, replicate, event, now)
+        effects += more
+    return state, effects
+
+
+def _about(replicate: Replicate, what: What, cause: Cause | None = None, reason: str = "") -> Happened:
+    return Happened(replicate.task_id, replicate.run, what, cause=cause, reason=reason)
+
+
+def _refined(replicate: Replicate, event: Happened) -> What:
+    """The outcome with what the replicate knows taken into account."""
+    if event.what is What.FAILED and event.cause in ERROR_RESULT_CAUSES and (event.facts or replicate.facts):
+        return What.FAILED_KEEP
+    if event.what in (What.REVEALED, What.SEEN_PROVED) and replicate.upload_asked:
+        return What.REVEALED_UPLOAD_ASKED
+    return event.what
+
+
+def _move(state: Worker, replicate: Replicate, event: Happened, now: int) -> tuple[Worker, list[Effect | Report]]:
+    what = _refined(replicate, event)
+    move = TABLE.get((replicate.stage, what))
+    if move is None:
+        return state, []
+    update: dict[str, object] = {"stage": move.to}
+    if event.facts is not None:
+        update["facts"] = event.facts
+    if event.digest is not None:
+        update["digest"] = event.digest
+    if what is What.ABORT:
+        update["aborted"] = event.cause
+    elif what is What.UPLOAD_ASKED:
+        update["upload_asked"] = True
+    elif move.to is Stage.FAILED:
+        update["cause"] = event.cause
+    after = replicate.model_copy(update=update)
+    effects: list[Effect | Report] = [_report(after, status, event, now) for status in move.reports]
+    begins = WORK[move.to] if move.to is not replicate.stage else ()
+    effects += [Effect(do, after.task_id, after.run) for do in (*begins, *move.also)]
+    return _with(state, after), effects
+
+
+def _report(replicate: Replicate, status: ReplicateStatus, event: Happened, now: int) -> Report:
+    cause = event.cause
+    if status is R.FAILED and replicate.aborted is not None and event.what is What.FAILED:
+        status, cause = R.ABORTED, replicate.aborted
+    ends = status in (R.FAILED, R.ABORTED, R.DECLINED)
+    tells = status is R.COMPUTED or ends
+    return Report(
+        replicate.task_id,
+        StatusUpdate(
+            status=status,
+            at=now,
+            tx_hash=event.tx_hash if status in (R.CONTRIBUTED, R.REVEALED) else None,
+            cause=cause if ends else None,
+            reason=event.reason[:500] if ends else "",
+            exit_code=event.exit_code if tells else None,
+            logs=event.logs if tells else None,
+        ),
+    )
+
+
+def _with(state: Worker, *changed: Replicate) -> Worker:
+    replicates = {**state.replicates, **{r.task_id: r for r in changed}}
+    alive = {key: r for key, r in replicates.items() if r.stage is not Stage.ENDED}
+    return state.model_copy(update={"replicates": alive})
+
+
+def in_hand(replicates: Iterable[Replicate]) -> bool:
+    """Whether anything should be finished before a draining worker leaves."""
+    return any(r.stage in IN_HAND for r in replicates)

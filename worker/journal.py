@@ -1,0 +1,339 @@
+"""The worker's memory: an SQLite file that is on disk (`synchronous=FULL`) before anything is done.
+
+Every state that follows an event is committed together with the reports it causes; a signed transaction is committed
+before it is sent, a container before it is started, an upload before its first byte. After a power cut the file says
+what was begun, and each effect can be taken up again from there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poco.errors import BadInputError
+from poco.wire import StatusUpdate
+from worker.core import Replicate, Report, Worker
+from worker.table import Stage
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS replicates (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, stage TEXT NOT NULL, body TEXT NOT NULL,
+    began INTEGER NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (task_id, run));
+CREATE INDEX IF NOT EXISTS replicates_by_stage ON replicates (stage);
+CREATE TABLE IF NOT EXISTS reports (id INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS transactions (
+    tx_hash TEXT PRIMARY KEY, task_id TEXT NOT NULL, step TEXT NOT NULL, raw BLOB NOT NULL, at INTEGER NOT NULL,
+    state TEXT NOT NULL, block INTEGER, cost_wei TEXT);
+CREATE TABLE IF NOT EXISTS containers (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL, attempt INTEGER NOT NULL, boot TEXT NOT NULL,
+    image TEXT NOT NULL, ran_seconds REAL NOT NULL, verdict TEXT, PRIMARY KEY (task_id, run));
+CREATE TABLE IF NOT EXISTS results (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, digest TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+    began INTEGER, location TEXT, PRIMARY KEY (task_id, run));
+CREATE TABLE IF NOT EXISTS earnings (
+    task_id TEXT PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, reward_nrlc INTEGER NOT NULL,
+    seized_nrlc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS energy (start INTEGER PRIMARY KEY, body TEXT NOT NULL);
+"""
+_SET_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SentTransaction:
+    """A transaction that was signed: `state` is OPEN, MINED, REVERTED or GONE (its nonce went to another)."""
+
+    tx_hash: str
+    task_id: str
+    step: str
+    raw: bytes
+    state: str
+    block: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container of a run. `verdict` says how it ended once that was decided, as JSON."""
+
+    name: str
+    attempt: int
+    boot: str
+    image: str
+    ran_seconds: float
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A proven result: its digest, and size and hash of the zip."""
+
+    digest: str
+    sha256: str
+    size: int
+    location: str | None
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a data folder for one process; BadInputError when another worker has it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise BadInputError(
+                f"another worker (process {owner}) uses {folder}",
+                hint=f"stop it first (kill {owner}), or give this worker a data_dir of its own",
+                code="DATA_DIR_IN_USE",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+class Journal:
+    """One worker's journal. Methods may be called from any thread; each is one transaction."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        if read_only:
+            if not path.exists():
+                raise BadInputError(f"there is no journal {path}", hint="start the worker once: python -m worker")
+            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        path.chmod(0o600)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        version = self.note("version")
+        if version not in (None, _VERSION):
+            raise BadInputError(
+                f"{path} was written by another version ({version})", hint="give this worker a new data_dir"
+            )
+        self.set_note("version", _VERSION)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on disk when it ends."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def _write(self, query: str, *values: Any) -> None:
+        with self.transaction() as db:
+            db.execute(query, values)
+
+    # what this journal belongs to, and small things worth keeping
+
+    def note(self, name: str) -> str | None:
+        rows = self._rows("SELECT value FROM notes WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
+
+    def set_note(self, name: str, value: str) -> None:
+        self._write(
+            "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
+        )
+
+    def bind(self, **owner: str) -> None:
+        """Tie the journal to one wallet, hub and chain; BadInputError when it is tied to others."""
+        for name, value in owner.items():
+            known = self.note(f"owner.{name}")
+            if known is None:
+                self.set_note(f"owner.{name}", value)
+            elif known != value:
+                raise BadInputError(
+                    f"{self.path} belongs to another {name} ({known}, not {value})",
+                    hint="give this worker a new data_dir, or use the old wallet and network",
+                    code="OTHER_JOURNAL",
+                )
+
+    # state and reports
+
+    def load(self, slots: int) -> Worker:
+        """The state as it was when the process ended."""
+        rows = self._rows("SELECT body FROM replicates WHERE stage != ? ORDER BY began, task_id", Stage.ENDED)
+        replicates = [Replicate.model_validate_json(body) for (body,) in rows]
+        return Worker(slots=slots, acked=int(self.note("acked") or 0), replicates={r.task_id: r for r in replicates})
+
+    def commit(self, before: Worker, after: Worker, reports: Iterable[Report], now: int) -> None:
+        """Write what changed between two states, and the reports, in one transaction."""
+        reports = list(reports)
+        changed = [r for key, r in after.replicates.items() if before.replicates.get(key) != r]
+        ended = [
+            old.model_copy(update={"stage": Stage.ENDED})
+            for key, old in before.replicates.items()
+            if key not in after.replicates or after.replicates[key].run != old.run
+        ]
+        if not (changed or ended or reports) and before.acked == after.acked:
+            return
+        with self.transaction() as db:
+            for replicate in (*ended, *changed):
+                db.execute(
+                    "INSERT INTO replicates VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task_id, run)"
+                    " DO UPDATE SET stage = excluded.stage, body = excluded.body, changed = excluded.changed",
+                    (replicate.task_id, replicate.run, replicate.stage, replicate.model_dump_json(), now, now),
+                )
+            for report in reports:
+                body = report.update.model_dump_json(exclude_none=True)
+                db.execute("INSERT INTO reports (task_id, body) VALUES (?, ?)", (report.task_id, body))
+            db.execute(_SET_NOTE, ("acked", str(after.acked)))
+
+    def next_report(self) -> tuple[int, str, StatusUpdate] | None:
+        """(id, task, update) of the oldest report that was not answered."""
+        rows = self._rows("SELECT id, task_id, body FROM reports ORDER BY id LIMIT 1")
+        return (rows[0][0], rows[0][1], StatusUpdate.model_validate_json(rows[0][2])) if rows else None
+
+    def report_done(self, number: int) -> None:
+        self._write("DELETE FROM reports WHERE id = ?", number)
+
+    def tasks(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The latest tasks, newest first, for people."""
+        rows = self._rows(
+            "SELECT r.task_id, r.stage, r.began, r.changed, r.body, e.reward_nrlc, e.seized_nrlc, e.status"
+            " FROM replicates r LEFT JOIN earnings e ON e.task_id = r.task_id ORDER BY r.began DESC LIMIT ?",
+            limit,
+        )
+        return [
+            {
+                "task_id": task, "stage": stage, "began": began, "changed": changed,
+                "digest": json.loads(body)["digest"], "cause": json.loads(body)["cause"],
+                "reward_nrlc": reward, "seized_nrlc": seized, "chain_status": status,
+            }
+            for task, stage, began, changed, body, reward, seized, status in rows
+        ]  # fmt: skip
+
+    # transactions
+
+    def transaction_prepared(self, task_id: str, step: str, tx_hash: str, raw: bytes, now: int) -> None:
+        """Keep a signed transaction before it is sent."""
+        self._write(
+            "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?, 'OPEN', NULL, NULL)",
+            tx_hash, task_id, step, raw, now,
+        )  # fmt: skip
+
+    def transaction_ended(
+        self, tx_hash: str, state: str, block: int | None = None, cost_wei: int | None = None
+    ) -> None:
+        cost = None if cost_wei is None else str(cost_wei)
+        self._write(
+            "UPDATE transactions SET state = ?, block = ?, cost_wei = ? WHERE tx_hash = ?", state, block, cost, tx_hash
+        )
+
+    def sent(self, task_id: str, step: str) -> list[SentTransaction]:
+        """The transactions of one step of a task, newest first."""
+        rows = self._rows(
+            "SELECT tx_hash, task_id, step, raw, state, block FROM transactions WHERE task_id = ? AND step = ?"
+            " ORDER BY rowid DESC",
+            task_id, step,
+        )  # fmt: skip
+        return [SentTransaction(*row) for row in rows]
+
+    def open_transactions(self) -> list[SentTransaction]:
+        """What was signed and is not known to be mined, oldest first."""
+        rows = self._rows(
+            "SELECT tx_hash, task_id, step, raw, state, block FROM transactions WHERE state = 'OPEN' ORDER BY rowid"
+        )
+        return [SentTransaction(*row) for row in rows]
+
+    def gas_wei(self) -> int:
+        """What all mined transactions cost."""
+        return sum(int(cost) for (cost,) in self._rows("SELECT cost_wei FROM transactions WHERE cost_wei IS NOT NULL"))
+
+    # containers and results
+
+    def container(self, task_id: str, run: int) -> ContainerRow | None:
+        rows = self._rows(
+            "SELECT name, attempt, boot, image, ran_seconds, verdict FROM containers WHERE task_id = ? AND run = ?",
+            task_id, run,
+        )  # fmt: skip
+        return ContainerRow(*rows[0]) if rows else None
+
+    def container_begins(self, task_id: str, run: int, row: ContainerRow) -> None:
+        """Keep a container (or its next attempt) before it is made."""
+        self._write(
+            "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            task_id, run, row.name, row.attempt, row.boot, row.image, row.ran_seconds, row.verdict,
+        )  # fmt: skip
+
+    def container_ran(self, task_id: str, run: int, seconds: float, verdict: str | None = None) -> None:
+        """Keep how long it has computed (pauses left out), and in the end how it ended."""
+        self._write(
+            "UPDATE containers SET ran_seconds = ?, verdict = ? WHERE task_id = ? AND run = ?",
+            seconds, verdict, task_id, run,
+        )  # fmt: skip
+
+    def result(self, task_id: str, run: int) -> ResultRow | None:
+        rows = self._rows(
+            "SELECT digest, sha256, size, location FROM results WHERE task_id = ? AND run = ?", task_id, run
+        )
+        return ResultRow(*rows[0]) if rows else None
+
+    def result_kept(self, task_id: str, run: int, row: ResultRow) -> None:
+        self._write(
+            "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, NULL, ?)",
+            task_id, run, row.digest, row.sha256, row.size, row.location,
+        )  # fmt: skip
+
+    def upload_begins(self, task_id: str, run: int, now: int) -> None:
+        self._write("UPDATE results SET began = ? WHERE task_id = ? AND run = ?", now, task_id, run)
+
+    def upload_done(self, task_id: str, run: int, location: str) -> None:
+        self._write("UPDATE results SET location = ? WHERE task_id = ? AND run = ?", location, task_id, run)
+
+    # money and energy
+
+    def earned(self, task_id: str, at: int, status: str, reward_nrlc: int, seized_nrlc: int) -> None:
+        """What the chain says a task brought; saying it twice changes nothing."""
+        self._write(
+            "INSERT OR REPLACE INTO earnings VALUES (?, ?, ?, ?, ?)", task_id, at, status, reward_nrlc, seized_nrlc
+        )
+
+    def earnings(self) -> dict[str, int]:
+        rows = self._rows("SELECT COUNT(*), COALESCE(SUM(reward_nrlc), 0), COALESCE(SUM(seized_nrlc), 0) FROM earnings")
+        tasks, reward, seized = rows[0]
+        return {"tasks": tasks, "reward_nrlc": reward, "seized_nrlc": seized}
+
+    def energy_kept(self, snapshots: Mapping[str, object], records: Iterable[tuple[int, Mapping[str, object]]]) -> None:
+        """Keep meter, gate and source, and the quarter hours that became complete."""
+        with self.transaction() as db:
+            for name, snapshot in snapshots.items():
+                db.execute(_SET_NOTE, (f"energy.{name}", json.dumps(snapshot)))
+            for start, body in records:
+                db.execute("INSERT OR REPLACE INTO energy VALUES (?, ?)", (start, json.dumps(body)))
+
+    def energy_snapshot(self, name: str) -> dict[str, Any] | None:
+        text = self.note(f"energy.{name}")
+        return json.loads(text) if text else None
+
+    def energy_records(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for (body,) in self._rows("SELECT body FROM energy ORDER BY start")]

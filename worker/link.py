@@ -1,0 +1,260 @@
+"""The line to the scheduler: login by EIP-712, long poll, status reports, result upload.
+
+Nothing that arrives is believed before `poco.wire` has checked it, and no answer is read beyond a bound. Calls raise
+`SchedulerDownError` for what passes by itself (try again) and `SchedulerRefusedError` for what does not.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+import urllib3
+from pydantic import BaseModel, ValidationError
+
+from chain.wallet import Wallet
+from poco.errors import BadInputError, PewError
+from poco.wire import (
+    PROTOCOL,
+    Challenge,
+    ChallengeRequest,
+    ErrorBody,
+    LoginRequest,
+    Poll,
+    PollAnswer,
+    PoolConfig,
+    ResultLink,
+    Session,
+    StatusAnswer,
+    StatusUpdate,
+    WorkerInfo,
+    login_typed_data,
+)
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+_CHUNK = 256 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class SchedulerDownError(PewError):
+    """No answer, or none that can be used now; the same call may work later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="check scheduler_url, and that the scheduler runs", code="SCHEDULER_DOWN")
+
+
+class SchedulerRefusedError(PewError):
+    """The scheduler understood and refused; `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str, hint: str, code: str) -> None:
+        self.status = status
+        super().__init__(message, hint=hint, code=code)
+
+
+class Backoff:
+    """Growing pauses with jitter (full jitter between half and the whole): 1 s, 2 s, 4 s ... `most`."""
+
+    def __init__(self, first: float = 1.0, most: float = 60.0, rng: random.Random | None = None) -> None:
+        self._first, self._most = first, most
+        self._next = first
+        self._rng = rng or random.SystemRandom()
+
+    def pause(self) -> float:
+        """Seconds to wait now."""
+        now, self._next = self._next, min(self._next * 2, self._most)
+        return now * self._rng.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        self._next = self._first
+
+
+class Link:
+    """One worker's connection to its pool.
+
+    Args:
+        url: the scheduler's base URL.
+        wallet: signs the login.
+        chain_id, hub, workerpool: what the scheduler must say it serves; a session is valid for these alone.
+    """
+
+    def __init__(self, url: str, wallet: Wallet, chain_id: int, hub: str, workerpool: str) -> None:
+        self._url = url
+        self._wallet = wallet
+        self._expected = (chain_id, hub, workerpool)
+        self._token: str | None = None
+        self._login_lock = threading.Lock()
+        self._local = threading.local()
+
+    def config(self) -> PoolConfig:
+        """What the scheduler serves; BadInputError when it is not the pool of this worker's configuration."""
+        found = self._call("GET", "/config", PoolConfig, token=None)
+        if found.protocol != PROTOCOL:
+            raise BadInputError(
+                f"the scheduler speaks protocol {found.protocol}, this worker {PROTOCOL}",
+                hint="update the older of the two",
+            )
+        said = (found.chain_id, found.hub, found.workerpool)
+        for name, expected, got in zip(("chain_id", "hub", "workerpool"), self._expected, said, strict=True):
+            if expected != got:
+                raise BadInputError(
+                    f"the scheduler serves {name} {got}, this worker is set up for {expected}",
+                    hint="check scheduler_url, deployment and workerpool in the worker's configuration",
+                    code="WRONG_POOL",
+                )
+        return found
+
+    def login(self) -> None:
+        """Prove the wallet and take a new session."""
+        chain_id, _, workerpool = self._expected
+        wallet = self._wallet.address
+        asked = self._call("POST", "/login/challenge", Challenge, ChallengeRequest(wallet=wallet), token=None)
+        typed = login_typed_data(chain_id, workerpool, wallet, asked.nonce, asked.expires)
+        signed = LoginRequest(
+            wallet=wallet, nonce=asked.nonce, expires=asked.expires, signature=self._wallet.sign_typed(typed)
+        )
+        self._token = self._call("POST", "/login", Session, signed, token=None).token
+
+    def register(self, info: WorkerInfo) -> None:
+        """Tell what this machine is."""
+        self._authorized(lambda token: self._call("PUT", "/workers/me", None, info, token=token))
+
+    def poll(self, poll: Poll) -> PollAnswer:
+        """Heartbeat and question for work; held open by the scheduler for up to `poll.wait_seconds`."""
+        patience = poll.wait_seconds + _ANSWER_SECONDS
+        return self._authorized(
+            lambda token: self._call("POST", "/poll", PollAnswer, poll, token=token, seconds=patience)
+        )
+
+    def report(self, task_id: str, update: StatusUpdate) -> StatusAnswer:
+        """Tell a replicate's news."""
+        path = f"/tasks/{task_id}/status"
+        return self._authorized(lambda token: self._call("POST", path, StatusAnswer, update, token=token))
+
+    def upload(self, task_id: str, zip_file: Path, stop: Callable[[], bool]) -> ResultLink:
+        """Stream a result. `stop` is asked between pieces; when it says yes the upload is given up."""
+        path, size = f"/results/{task_id}", zip_file.stat().st_size
+        seconds = _ANSWER_SECONDS + size / 16_384
+
+        def send(token: str) -> ResultLink:
+            with zip_file.open("rb") as file:
+                body = _Stream(file, size, stop)
+                return self._call("PUT", path, ResultLink, body, token=token, seconds=seconds)
+
+        return self._authorized(send)
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        session = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+
+    def _authorized(self, call: Callable[[str], M]) -> M:
+        for _ in range(2):
+            token = self._token
+            if token is None:
+                with self._login_lock:
+                    if self._token is None:
+                        self.login()
+                    token = self._token
+            try:
+                return call(token or "")
+            except SchedulerRefusedError as error:
+                if error.status != 401:
+                    raise
+                with self._login_lock:
+                    if self._token == token:
+                        self._token = None
+        raise SchedulerDownError("the scheduler does not accept the session it has just given")
+
+    def _session(self) -> requests.Session:
+        session = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.max_redirects = 0
+        return session  # type: ignore[no-any-return]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        answer: type[M] | None,
+        body: BaseModel | _Stream | None = None,
+        *,
+        token: str | None,
+        seconds: float = _ANSWER_SECONDS,
+    ) -> Any:
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        data: Any = None
+        if isinstance(body, BaseModel):
+            headers["Content-Type"] = "application/json"
+            data = body.model_dump_json().encode()
+        elif body is not None:
+            headers |= {"Content-Type": "application/zip", "Content-Length": str(body.size)}
+            data = body
+        end = time.monotonic() + seconds
+        try:
+            with self._session().request(
+                method, self._url + path, data=data, headers=headers, stream=True, allow_redirects=False,
+                timeout=(_CONNECT_SECONDS, seconds),
+            ) as got:  # fmt: skip
+                content = _read(got, end)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise SchedulerDownError(f"the scheduler does not answer {path} ({type(error).__name__})") from None
+        if got.status_code >= 500 or got.status_code == 429:
+            raise SchedulerDownError(f"the scheduler answers {path} with HTTP {got.status_code}")
+        if not 200 <= got.status_code < 300:
+            raise _refusal(got.status_code, path, content)
+        if answer is None:
+            return None
+        try:
+            return answer.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SchedulerDownError(
+                f"the scheduler's answer to {path} makes no sense ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+            ) from None
+
+
+class _Stream:
+    """A file as a request body of known length."""
+
+    def __init__(self, file: Any, size: int, stop: Callable[[], bool]) -> None:
+        self._file, self.size, self._stop = file, size, stop
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read(self, amount: int = -1) -> bytes:
+        if self._stop():
+            raise OSError("given up")
+        data: bytes = self._file.read(min(amount, _CHUNK) if amount > 0 else _CHUNK)
+        return data
+
+
+def _read(got: requests.Response, end: float) -> bytes:
+    content = bytearray()
+    while chunk := got.raw.read1(_CHUNK, decode_content=True):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise requests.RequestException("too long")
+        if time.monotonic() > end:
+            raise requests.Timeout("too slow")
+    return bytes(content)
+
+
+def _refusal(status: int, path: str, content: bytes) -> SchedulerRefusedError:
+    try:
+        said = ErrorBody.model_validate_json(content)
+    except ValidationError:
+        return SchedulerRefusedError(status, f"the scheduler refuses {path} with HTTP {status}", "", "REFUSED")
+    return SchedulerRefusedError(status, said.message[:500], said.hint[:500], said.error[:64])
