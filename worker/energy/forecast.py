@@ -12,6 +12,7 @@ STEP_S = 900
 _DAY_S = 86_400
 _RECENT_STEPS = 8  # daylight steps that make the index of "now"
 _MAX_INDEX = 1.2
+_KEPT_STEPS = 1000
 _SNAPSHOT_VERSION = 1
 
 
@@ -44,6 +45,7 @@ class Forecaster:
 
     def __init__(self, panel: Panel, *, index: float = 0.5) -> None:
         self._panel = panel
+        self._clear: dict[int, float] = {}  # clear-sky power by step number, of the steps asked for lately
         self._recent: list[tuple[float, float]] = []  # (available, clear) of the last daylight steps
         self._day_index = index
         self._day: list[float] = [-1.0, 0.0, 0.0]  # day number, available, clear
@@ -51,7 +53,7 @@ class Forecaster:
 
     def observe(self, at: float, available_w: float | None) -> None:
         """Take the mean power that the panel could give over the step that began at `at`; unknown is skipped."""
-        clear = self._panel.clear_sky_w(at + STEP_S / 2)
+        clear = self._clear_w(int(at // STEP_S))
         if available_w is None or clear < 0.05 * self._panel.peak_w:
             return
         day = (at + self._panel.longitude / 360.0 * _DAY_S) // _DAY_S
@@ -66,18 +68,26 @@ class Forecaster:
         self._spread += (error - self._spread) / 400.0
         self._recent = [*self._recent[1 - _RECENT_STEPS :], (available_w, clear)]
 
+    def _clear_w(self, step: int) -> float:
+        if step not in self._clear:
+            if len(self._clear) > _KEPT_STEPS:
+                self._clear.clear()
+            self._clear[step] = self._panel.clear_sky_w((step + 0.5) * STEP_S)
+        return self._clear[step]
+
     def _index(self) -> float:
         if not self._recent:
             return self._day_index
         return min(_MAX_INDEX, sum(a for a, _ in self._recent) / sum(c for _, c in self._recent))
 
     def forecast(self, at: float, hours: float = 24.0) -> Forecast:
-        """The panel's power over the next `hours`."""
+        """The panel's power over the next `hours`, from the step that holds `at` on."""
         index = self._index()
         daylight = 0
         mean, low = [], []
-        for step in range(math.ceil(hours * 3600 / STEP_S)):
-            clear = self._panel.clear_sky_w(at + (step + 0.5) * STEP_S)
+        first = int(at // STEP_S)
+        for step in range(first, first + math.ceil(hours * 3600 / STEP_S)):
+            clear = self._clear_w(step)
             if clear >= 0.05 * self._panel.peak_w:
                 daylight += 1
             weight = 0.75 * math.exp(-daylight / 10.0) + 0.25 * math.exp(-daylight / 60.0)

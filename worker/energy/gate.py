@@ -171,9 +171,18 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     if situation.draining:
         return Decision(Action.DRAIN, "the operator drains this worker", "the operator lets it work again", state)
     if state.mode is Mode.PAUSED and situation.running:
+        lowest, _ = _lowest_ahead(soc * situation.battery.capacity_wh, None, situation, config)
+        floor = floor_wh(situation.battery, config)
+        if lowest >= floor:
+            return Decision(
+                Action.DECLINE,
+                f"battery at {soc:.0%}: what runs can be revealed with {lowest:.1f} Wh left, nothing is added to it",
+                f"the battery is above {config.start_above:.0%}",
+                state,
+            )
         return Decision(
             Action.PAUSE,
-            f"battery at {soc:.0%}: running tasks go on above {config.continue_above:.0%}",
+            f"battery at {soc:.0%}: what runs could bring it to {lowest:.1f} Wh, {floor:.1f} Wh are kept in reserve",
             f"the battery is above {config.continue_above + config.hysteresis:.0%}",
             state,
             _resume_at(situation, soc, config.continue_above + config.hysteresis, Load.IDLE),
@@ -300,17 +309,22 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
     )
 
 
-def _lowest_ahead(stored: float, offer: Offer, situation: Situation, config: GateConfig) -> tuple[float, float]:
-    """Lowest stored energy until the offer's reveal under little sun, and the energy that takes, Wh."""
+def _lowest_ahead(stored: float, offer: Offer | None, situation: Situation, config: GateConfig) -> tuple[float, float]:
+    """Lowest stored energy until all that runs, is staked and is offered is revealed, under little sun; and what it
+    takes, Wh."""
     device, speed = situation.device, situation.speed
-    computing_s = (sum(t.seconds_left for t in situation.running) + offer.seconds) * config.overrun * speed
-    reveal_s = max([offer.reveal_s, *(t.reveal_s for t in situation.running)]) * speed
+    tasks: list[Offer | RunningTask] = [*situation.running]
+    computing_s = sum(task.seconds_left for task in situation.running)
+    if offer is not None:
+        tasks.append(offer)
+        computing_s += offer.seconds
+    computing_s *= config.overrun * speed
+    reveal_s = max((task.reveal_s for task in tasks), default=0.0) * speed
     seconds = max(computing_s + reveal_s, situation.stakes_s)
     computing_w, idle_w = device.power_w(Load.COMPUTING), device.power_w(Load.IDLE)
-    stored_now = stored
     path = project(
         situation.battery,
-        stored_now,
+        stored,
         lambda s: computing_w if s < computing_s else idle_w,
         seconds,
         situation.forecast,
