@@ -94,6 +94,11 @@ class Client:
         return self._service
 
     @property
+    def optional_service(self) -> Service | None:
+        """The scheduler's services, or None."""
+        return self._service
+
+    @property
     def book(self) -> OrderBook:
         """The order book of the scheduler."""
         return OrderBook(self.service, self.chain.deployment.domain)
