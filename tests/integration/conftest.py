@@ -1,4 +1,4 @@
-"""What integration tests share: a real Ganache, a real image registry, a real Docker Engine, each on a port of its own."""
+"""What integration tests share: a real Ganache, a real image registry, a real Docker Engine; on free ports."""
 
 from __future__ import annotations
 
