@@ -33,11 +33,12 @@ STUBBORN = [
 SURVIVOR = [
     sys.executable,
     "-c",
-    "import signal, time\n"
-    "def once(*_):\n"
-    "    time.sleep(0.3)\n"
-    "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
-    "signal.signal(signal.SIGTERM, once)\n"
+    "import signal, sys, time\n"
+    "first = []\n"
+    "def end(*_):\n"
+    "    first.append(time.monotonic())\n"
+    "    if first[-1] - first[0] > 0.2: sys.exit(0)\n"
+    "signal.signal(signal.SIGTERM, end)\n"
     "print('ready', flush=True)\n"
     "while True: time.sleep(1)",
 ]
@@ -257,6 +258,7 @@ def test_what_survives_a_killed_parent_is_ended_by_the_next_run(tmp_path: Path) 
     parent, child = run_parent(tmp_path, child=SURVIVOR)
     parent.kill()
     parent.communicate(timeout=20)
+    time.sleep(0.4)
     assert start_mark(child) is not None
     said: list[str] = []
     with Stack(tmp_path, say=said.append):
@@ -270,6 +272,7 @@ def test_stop_command_ends_what_an_earlier_run_left(tmp_path: Path) -> None:
     parent, child = run_parent(run_dir, child=SURVIVOR)
     parent.kill()
     parent.communicate(timeout=20)
+    time.sleep(0.4)
     done = subprocess.run(
         [sys.executable, "-m", "ops.stack", "stop"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
