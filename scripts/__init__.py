@@ -1,0 +1,1 @@
+"""Brownie mains."""
