@@ -18,6 +18,7 @@ setup: ## install everything the workspace needs (.venv, node_modules, compiler)
 engine: ## make sure a Docker Engine runs, with foreign binaries and a registry program
 	@$(PYTHON) -m ops.engine ensure
 
+demo: export PEW_STARTED := $(shell date +%s)
 demo: engine setup ## the whole chain of work: order, three workers, consensus, payment, result
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m scripts.demo
 
@@ -40,7 +41,7 @@ test-e2e: setup ## one run of everything
 	@exec .venv/bin/python -m ops.check e2e
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
-	@exec .venv/bin/python -m scripts.build_dapps
+	@set -e; for dapp in dapps/*/dapp.yaml; do .venv/bin/python -m sdk.builder build $$(basename $$(dirname $$dapp)); done
 
 stop: setup ## end what an earlier run left running
 	@exec .venv/bin/python -m ops.stack stop

@@ -111,21 +111,24 @@ class Stack:
             self._spawner.submit(self._spawn, name, words, full_env, cwd or ROOT).result()
             process = self.processes[name]
         self._wait_until_ready(process, ready, timeout)
-        with self._guard:  # a script's interpreter may have replaced the command line meanwhile
-            self._records[name] = observe(name, process.pid, words)
-            self._write()
+        with self._guard:
+            if name in self._records:  # a script's interpreter may have replaced the command line meanwhile
+                self._records[name] = observe(name, process.pid, words)
+                self._write()
         return process
 
     def check(self) -> None:
         """Raise a `PewError` with its last lines when a process that should run has ended."""
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             if not process.alive:
                 raise _ended(process, "unexpectedly")
 
     def stop_process(self, name: str, *, kill: bool = False) -> None:
-        """End one process (`kill`: at once, as a power cut would) and forget it."""
+        """End one process (`kill`: at once, as a power cut would) and forget it; one that is not there is no error."""
         with self._guard:
-            process = self.processes[name]
+            process = self.processes.get(name)
+            if process is None:
+                return
             if kill:
                 process.kill()
             else:
