@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
+import psutil
 
 from poco.errors import BadInputError
 
