@@ -206,8 +206,8 @@ def decode_log(log: Any) -> Event:
     from eth_abi.abi import decode
 
     entry = abi.topics()[to_hex(log["topics"][0])]
-    indexed = [i for i in entry["inputs"] if i["indexed"]]
-    rest = [i for i in entry["inputs"] if not i["indexed"]]
+    indexed = [i for i in entry["inputs"] if i.get("indexed")]
+    rest = [i for i in entry["inputs"] if not i.get("indexed")]
     args = {
         i["name"]: abi.plain(i["type"], decode([i["type"]], bytes(topic))[0])
         for i, topic in zip(indexed, log["topics"][1:], strict=True)
