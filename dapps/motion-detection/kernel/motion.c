@@ -16,6 +16,7 @@
 #define LUMA_MAX (40 << 8)
 #define RADIUS 4        /* of the binary median */
 #define PAD 16
+#define BLOCK 1024 /* pixels whose medians are found together */
 #define MAX_SIDE 8192
 
 struct motion {
@@ -103,14 +104,26 @@ motion *motion_new(int32_t width, int32_t height, const motion_settings *setting
 
 void motion_region(motion *m, const uint8_t *region) { memcpy(m->region, region, (size_t)m->width * m->height); }
 
+/* A row of chroma at the width of luma. */
+static void widen(const uint8_t *restrict from, uint8_t *restrict to, int32_t width, int32_t shift) {
+    int32_t x = 0;
+    if (shift == 1)
+        for (; x + 1 < width; x += 2) to[x] = to[x + 1] = from[x >> 1];
+    for (; x < width; x++) to[x] = from[x >> shift];
+}
+
 /* Bring luma and chroma to one resolution. */
 static void load(const motion *m, const motion_frame *f, uint8_t *y, uint8_t *cb, uint8_t *cr) {
+    size_t w = (size_t)m->width;
     for (int32_t row = 0; row < m->height; row++) {
-        size_t to = (size_t)row * m->width, from = (size_t)(row >> f->y_shift) * f->c_stride;
-        memcpy(y + to, f->y + (size_t)row * f->y_stride, m->width);
-        for (int32_t x = 0; x < m->width; x++) {
-            cb[to + x] = f->cb[from + (x >> f->x_shift)];
-            cr[to + x] = f->cr[from + (x >> f->x_shift)];
+        size_t to = w * row, from = (size_t)(row >> f->y_shift) * f->c_stride;
+        memcpy(y + to, f->y + (size_t)row * f->y_stride, w);
+        if (row && row >> f->y_shift == (row - 1) >> f->y_shift) {
+            memcpy(cb + to, cb + to - w, w);
+            memcpy(cr + to, cr + to - w, w);
+        } else {
+            widen(f->cb + from, cb + to, m->width, f->x_shift);
+            widen(f->cr + from, cr + to, m->width, f->x_shift);
         }
     }
 }
@@ -130,31 +143,39 @@ void motion_sample(motion *m, const motion_frame *frame) {
     load(m, frame, to, to + n, to + 2 * n);
 }
 
-/* The lower median of at most 255 bytes. */
-static uint8_t median(const uint8_t *values, int32_t count) {
-    uint8_t sorted[256];
-    for (int32_t i = 0; i < count; i++) {
-        int32_t j = i;
-        for (; j > 0 && sorted[j - 1] > values[i]; j--) sorted[j] = sorted[j - 1];
-        sorted[j] = values[i];
+/* The lower median of `count` bytes (at most 255) for each of `n` pixels, found bit by bit from the top: the largest value
+   that no more than (count - 1) / 2 of the bytes are below. `rows` holds the bytes, `stride` apart. */
+static void median(const uint8_t *rows, size_t stride, int32_t count, int32_t n, uint8_t *middle) {
+    memset(middle, 0, n);
+    for (int bit = 128; bit; bit >>= 1) {
+        uint8_t below[BLOCK] = {0};
+        for (int32_t s = 0; s < count; s++) {
+            const uint8_t *restrict row = rows + stride * s;
+            for (int32_t i = 0; i < n; i++) below[i] = (uint8_t)(below[i] + (row[i] < (uint8_t)(middle[i] | bit)));
+        }
+        for (int32_t i = 0; i < n; i++) middle[i] = (uint8_t)(middle[i] | (below[i] <= (count - 1) / 2 ? bit : 0));
     }
-    return sorted[(count - 1) / 2];
 }
 
 void motion_learn(motion *m) {
     size_t n = (size_t)m->width * m->height;
     int32_t count = m->sampled;
-    uint8_t values[256];
     if (!m->samples || count < 1) return;
-    for (int c = 0; c < 3; c++) {
-        uint16_t *to = c == 0 ? m->y[0] : c == 1 ? m->cb[0] : m->cr[0];
-        for (size_t i = 0; i < n; i++) {
-            for (int32_t s = 0; s < count; s++) values[s] = m->samples[n * (3 * s + c) + i];
-            uint8_t middle = median(values, count);
-            to[i] = (uint16_t)(middle << 8);
+    for (size_t at = 0; at < n; at += BLOCK) {
+        int32_t size = n - at < BLOCK ? (int32_t)(n - at) : BLOCK;
+        uint8_t middle[BLOCK];
+        for (int c = 0; c < 3; c++) {
+            uint16_t *to = (c == 0 ? m->y[0] : c == 1 ? m->cb[0] : m->cr[0]) + at;
+            uint8_t *from = m->samples + n * c + at;
+            median(from, 3 * n, count, size, middle);
+            for (int32_t i = 0; i < size; i++) to[i] = (uint16_t)(middle[i] << 8);
             if (c) continue;
-            for (int32_t s = 0; s < count; s++) values[s] = (uint8_t)absolute(values[s] - middle);
-            m->deviation[i] = (uint16_t)(median(values, count) << 8);
+            for (int32_t s = 0; s < count; s++) {
+                uint8_t *restrict row = from + 3 * n * s;
+                for (int32_t i = 0; i < size; i++) row[i] = (uint8_t)absolute(row[i] - middle[i]);
+            }
+            median(from, 3 * n, count, size, middle);
+            for (int32_t i = 0; i < size; i++) m->deviation[at + i] = (uint16_t)(middle[i] << 8);
         }
     }
     for (int k = 0; k < COLOURS; k++) memset(m->seen[k], k ? 0 : SEEN_MEDIAN, n);

@@ -1,4 +1,4 @@
-"""JPEG to planes of luma and chroma and back, by libjpeg-turbo with accurate integer transforms: the same bits everywhere."""
+"""JPEG to planes of luma and chroma and back, by libjpeg-turbo's accurate integer transforms: equal bits everywhere."""
 
 import ctypes
 from ctypes import POINTER, byref, c_char_p, c_int, c_ubyte, c_ulong, c_void_p
