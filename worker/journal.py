@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS transactions (
     state TEXT NOT NULL, block INTEGER, cost_wei TEXT);
 CREATE TABLE IF NOT EXISTS containers (
     task_id TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL, attempt INTEGER NOT NULL, boot TEXT NOT NULL,
-    image TEXT NOT NULL, ran_seconds REAL NOT NULL, verdict TEXT, PRIMARY KEY (task_id, run));
+    image TEXT NOT NULL, ran_seconds REAL NOT NULL, at REAL NOT NULL, verdict TEXT, PRIMARY KEY (task_id, run));
 CREATE TABLE IF NOT EXISTS results (
     task_id TEXT NOT NULL, run INTEGER NOT NULL, digest TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
     began INTEGER, location TEXT, PRIMARY KEY (task_id, run));
@@ -62,14 +62,19 @@ class SentTransaction:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """A container of a run. `verdict` says how it ended once that was decided, as JSON."""
+    """A container of a run.
+
+    It was made for the `attempt`-th time under the kernel boot `boot`, and had computed `ran_seconds` (pauses left out)
+    at the Unix time `at`. `verdict` says how it ended once that is decided, as JSON.
+    """
 
     name: str
     attempt: int
     boot: str
     image: str
     ran_seconds: float
-    verdict: str | None
+    at: float
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class ResultRow:
     digest: str
     sha256: str
     size: int
-    location: str | None
+    location: str | None = None
 
 
 @contextmanager
@@ -273,23 +278,16 @@ class Journal:
 
     def container(self, task_id: str, run: int) -> ContainerRow | None:
         rows = self._rows(
-            "SELECT name, attempt, boot, image, ran_seconds, verdict FROM containers WHERE task_id = ? AND run = ?",
+            "SELECT name, attempt, boot, image, ran_seconds, at, verdict FROM containers WHERE task_id = ? AND run = ?",
             task_id, run,
         )  # fmt: skip
         return ContainerRow(*rows[0]) if rows else None
 
-    def container_begins(self, task_id: str, run: int, row: ContainerRow) -> None:
-        """Keep a container (or its next attempt) before it is made."""
+    def container_kept(self, task_id: str, run: int, row: ContainerRow) -> None:
+        """Keep a container before it is made, and later what became of it."""
         self._write(
-            "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            task_id, run, row.name, row.attempt, row.boot, row.image, row.ran_seconds, row.verdict,
-        )  # fmt: skip
-
-    def container_ran(self, task_id: str, run: int, seconds: float, verdict: str | None = None) -> None:
-        """Keep how long it has computed (pauses left out), and in the end how it ended."""
-        self._write(
-            "UPDATE containers SET ran_seconds = ?, verdict = ? WHERE task_id = ? AND run = ?",
-            seconds, verdict, task_id, run,
+            "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            task_id, run, row.name, row.attempt, row.boot, row.image, row.ran_seconds, row.at, row.verdict,
         )  # fmt: skip
 
     def result(self, task_id: str, run: int) -> ResultRow | None:

@@ -42,6 +42,7 @@ _ANSWER_SECONDS = 30.0
 _CHUNK = 256 * 1024
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class SchedulerDownError(PewError):
@@ -124,7 +125,7 @@ class Link:
 
     def register(self, info: WorkerInfo) -> None:
         """Tell what this machine is."""
-        self._authorized(lambda token: self._call("PUT", "/workers/me", None, info, token=token))
+        self._authorized(lambda token: self._send("PUT", "/workers/me", info, token=token))
 
     def poll(self, poll: Poll) -> PollAnswer:
         """Heartbeat and question for work; held open by the scheduler for up to `poll.wait_seconds`."""
@@ -156,7 +157,7 @@ class Link:
         if session is not None:
             session.close()
 
-    def _authorized(self, call: Callable[[str], M]) -> M:
+    def _authorized(self, call: Callable[[str], T]) -> T:
         for _ in range(2):
             token = self._token
             if token is None:
@@ -175,22 +176,40 @@ class Link:
         raise SchedulerDownError("the scheduler does not accept the session it has just given")
 
     def _session(self) -> requests.Session:
-        session = getattr(self._local, "session", None)
+        session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
             session.max_redirects = 0
-        return session  # type: ignore[no-any-return]
+        return session
 
     def _call(
         self,
         method: str,
         path: str,
-        answer: type[M] | None,
+        answer: type[M],
         body: BaseModel | _Stream | None = None,
         *,
         token: str | None,
         seconds: float = _ANSWER_SECONDS,
-    ) -> Any:
+    ) -> M:
+        content = self._send(method, path, body, token=token, seconds=seconds)
+        try:
+            return answer.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SchedulerDownError(
+                f"the scheduler's answer to {path} makes no sense ({'.'.join(map(str, first['loc']))}: {first['msg']})"
+            ) from None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | _Stream | None = None,
+        *,
+        token: str | None,
+        seconds: float = _ANSWER_SECONDS,
+    ) -> bytes:
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -214,15 +233,7 @@ class Link:
             raise SchedulerDownError(f"the scheduler answers {path} with HTTP {got.status_code}")
         if not 200 <= got.status_code < 300:
             raise _refusal(got.status_code, path, content)
-        if answer is None:
-            return None
-        try:
-            return answer.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise SchedulerDownError(
-                f"the scheduler's answer to {path} makes no sense ({'.'.join(map(str, first['loc']))}: {first['msg']})"
-            ) from None
+        return content
 
 
 class _Stream:

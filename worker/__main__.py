@@ -1,0 +1,110 @@
+"""`python -m worker --config F [run|status|doctor]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from poco.errors import PewError
+from worker.config import WorkerConfig, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="A worker of a pool, on its own energy.")
+    parser.add_argument("command", nargs="?", choices=("run", "status", "doctor"), default="run")
+    parser.add_argument("--config", type=Path, required=True, help="the worker's YAML file")
+    parser.add_argument("--json", action="store_true", help="doctor: print JSON")
+    given = parser.parse_args(argv)
+    commands: dict[str, Callable[[WorkerConfig], int]] = {
+        "run": run,
+        "status": status,
+        "doctor": lambda config: doctor(config, as_json=given.json),
+    }
+    try:
+        return commands[given.command](load(given.config))
+    except PewError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(config: WorkerConfig) -> int:
+    """The daemon."""
+    from chain import deployment, wallet
+    from chain.client import Chain, ChainUnreachableError
+    from poco.hexes import to_hex
+    from worker.chain import PoolChain
+    from worker.journal import Journal, exclusive
+    from worker.link import Backoff, Link
+    from worker.log import Log
+    from worker.loop import Loop
+    from worker.runner.docker import DockerRunner
+
+    where = deployment.load(config.deployment)
+    key = wallet.load(config.keystore, wallet.read_password(config.password_file))
+    log = Log(worker=config.name, wallet=key.address)
+    with exclusive(config.data_dir):
+        journal = Journal(config.data_dir / "journal.db")
+        chain = Chain(config.rpc_url, where)
+        pauses = Backoff()
+        while True:
+            try:
+                chain.check()
+                genesis = to_hex(chain.ask(lambda: chain.web3.eth.get_block(0))["hash"])
+                break
+            except ChainUnreachableError as error:
+                log.warning("no_chain", why=error.message, hint=error.hint)
+                time.sleep(pauses.pause())
+        journal.bind(wallet=key.address, hub=where.hub, chain=genesis)
+        runner = DockerRunner(config.docker, config.platform, key.address, config.docker_host)
+        link = Link(config.scheduler_url, key, where.chain_id, where.hub, config.workerpool)
+        loop = Loop(
+            config, journal=journal, chain=PoolChain(config, chain, key, journal), link=link, runner=runner, log=log
+        )
+        interrupted = []
+
+        def stop(number: int, _frame: object) -> None:
+            if number == signal.SIGINT:
+                interrupted.append(number)
+            loop.drain()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        log.info("started", platform=config.platform, slots=config.slots, pool=config.workerpool)
+        loop.run()
+        journal.close()
+    return 130 if interrupted else 0
+
+
+def status(config: WorkerConfig) -> int:
+    """What the journal knows, as JSON."""
+    from worker.status import read
+
+    print(json.dumps(read(config), indent=2))  # noqa: T201
+    return 0
+
+
+def doctor(config: WorkerConfig, *, as_json: bool) -> int:
+    """Look for what is missing; 0 when nothing is."""
+    from worker.doctor import examine
+
+    findings = examine(config)
+    if as_json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))  # noqa: T201
+    else:
+        for finding in findings:
+            print(finding.line())  # noqa: T201
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

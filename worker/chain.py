@@ -1,0 +1,345 @@
+"""What a worker reads from the chain and does there. The chain's word goes before the scheduler's.
+
+Transactions are kept in the journal before they are sent; a step whose transaction was sent is never sent again under
+another nonce while the first may still be mined.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import rlp  # type: ignore[import-untyped]
+
+from chain.client import Chain, ChainUnreachableError
+from chain.model import Deal, Task
+from chain.transactions import GAS_LIMITS, FeePolicy, PendingError, Prepared, Receipt, RevertedError, Sender
+from chain.wallet import Wallet
+from poco import consensus, params
+from poco.errors import BadInputError, Cause, PewError
+from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
+from poco.ids import result_hash
+from poco.states import ChainTaskStatus, ContributionStatus
+from worker.config import WorkerConfig
+from worker.core import Facts, Replicate, seen
+from worker.journal import Journal
+from worker.proof import check_authorization, prove
+from worker.table import What
+
+#: Seconds that must be left before a deadline for a transaction to be worth sending.
+MARGIN_SECONDS = 5
+_WEI = 10**18
+_LOG_SPAN = 1000
+
+
+class RefusalError(PewError):
+    """This worker will not, or cannot, take the task. `declined`: by choice, nothing is wrong with the task."""
+
+    def __init__(
+        self, cause: Cause | None, message: str, hint: str = "", *, declined: bool = False, facts: Facts | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, code=cause.value if cause else "DECLINED")
+        self.cause = cause
+        self.declined = declined
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a task brought: its status on chain, whether this worker's result counted, nRLC earned and stake lost."""
+
+    status: ChainTaskStatus
+    counted: bool
+    reward_nrlc: int
+    seized_nrlc: int
+
+
+class PoolChain:
+    """The chain as one worker of one pool sees it."""
+
+    def __init__(self, config: WorkerConfig, chain: Chain, wallet: Wallet, journal: Journal) -> None:
+        self.chain = chain
+        self.me = wallet.address
+        self._config = config
+        self._journal = journal
+        fees = FeePolicy(config.fees.multiplier, int(config.fees.cap_gwei * 1e9))
+        self.sender = Sender(chain, wallet, fees)
+
+    # before work is taken
+
+    def verify(self, replicate: Replicate, now: int) -> Facts:
+        """Check an offer against the chain; returns what is needed to do it.
+
+        Raises:
+            RefusalError: with the cause to report.
+            ChainUnreachableError: ask again later.
+        """
+        try:
+            pool = self.chain.workerpool(self._config.workerpool)
+            check_authorization(replicate, self.me, pool.owner)
+            deal = self.chain.deal(replicate.deal_id)
+        except BadInputError as error:
+            raise RefusalError(Cause.TASK_NOT_ACTIVE, error.message, error.hint) from None
+        if replicate.enclave_challenge != ZERO_ADDRESS or int(deal.tag, 16) & 1:
+            raise RefusalError(
+                Cause.TASK_NOT_ACTIVE, "the task asks for a trusted execution environment", declined=True
+            )
+        if deal.workerpool.pointer != self._config.workerpool:
+            raise RefusalError(
+                Cause.TASK_NOT_ACTIVE, f"the deal is with pool {deal.workerpool.pointer}, not {self._config.workerpool}"
+            )
+        task = self.chain.task(replicate.task_id)
+        self._require_open(task, now)
+        facts = self._facts(deal, task)
+        self._require_means(deal)
+        try:
+            params.parse(deal.params)
+        except BadInputError as error:
+            raise RefusalError(Cause.TASK_DESCRIPTION_INVALID, error.message, error.hint, facts=facts) from None
+        return facts
+
+    def _require_open(self, task: Task, now: int) -> None:
+        if task.status is not ChainTaskStatus.ACTIVE:
+            raise RefusalError(Cause.TASK_NOT_ACTIVE, f"the task is {task.status.name} on chain")
+        if now + MARGIN_SECONDS >= task.contribution_deadline:
+            raise RefusalError(Cause.CONTRIBUTION_TIMEOUT, "the contribution deadline is over")
+        if self.me in task.contributors:
+            raise RefusalError(Cause.TASK_NOT_ACTIVE, "this worker has contributed already")
+
+    def _facts(self, deal: Deal, task: Task) -> Facts:
+        try:
+            app = self.chain.app(deal.app.pointer)
+            dataset = self.chain.dataset(deal.dataset.pointer) if deal.has_dataset else None
+        except BadInputError as error:
+            raise RefusalError(Cause.TASK_NOT_ACTIVE, error.message, error.hint) from None
+        return Facts(
+            app=deal.app.pointer,
+            image=app.multiaddr,
+            checksum=app.checksum,
+            dataset=dataset.address if dataset else None,
+            dataset_url=dataset.multiaddr if dataset else "",
+            dataset_checksum=dataset.checksum if dataset else "",
+            params=deal.params,
+            callback=deal.has_callback,
+            bot_first=deal.bot_first,
+            bot_size=deal.bot_size,
+            run_seconds=task.reference_seconds or self.chain.category(deal.category).seconds,
+            contribution_deadline=task.contribution_deadline,
+            final_deadline=task.final_deadline,
+            stake_nrlc=deal.worker_stake,
+            reward_nrlc=_share(deal),
+            gas_nrlc=self.gas_nrlc(),
+        )
+
+    def _require_means(self, deal: Deal) -> None:
+        """RefusalError STAKE_TOO_LOW unless stake and gas suffice to contribute and to reveal."""
+        free = self.chain.account(self.me).stake
+        if free < deal.worker_stake:
+            raise RefusalError(
+                Cause.STAKE_TOO_LOW,
+                f"{self.me} has {free} nRLC free in the escrow, the task locks {deal.worker_stake}",
+                f"deposit {deal.worker_stake - free} nRLC more, or raise stake_nrlc",
+            )
+        lacking = self.gas_lacking()
+        if lacking:
+            raise RefusalError(Cause.STAKE_TOO_LOW, lacking)
+
+    def gas_nrlc(self) -> int:
+        """What contribute and reveal cost at the present gas price, in nRLC (0 where gas is free)."""
+        return self._two_steps_wei() * self._config.fees.nrlc_per_native // _WEI
+
+    def gas_lacking(self) -> str:
+        """Why the wallet cannot pay for contribute and reveal, or an empty text."""
+        need, have = self._two_steps_wei(), self.chain.native_balance(self.me)
+        return f"{self.me} has {have} wei for gas, contribute and reveal may take {need}" if have < need else ""
+
+    def _two_steps_wei(self) -> int:
+        return (GAS_LIMITS["contribute"] + GAS_LIMITS["reveal"]) * self.sender.gas_price()
+
+    def stand_in(self) -> str:
+        """See that the escrow holds `stake_nrlc`, and deposit what is lacking; returns what is wrong, or nothing."""
+        wanted = self._config.stake_nrlc
+        self.recover("", "deposit")
+        account = self.chain.account(self.me)
+        lacking = wanted - account.stake - account.locked
+        if lacking > 0:
+            have = self.chain.rlc_balance(self.me)
+            if have < lacking:
+                return (
+                    f"{self.me} has {account.stake + account.locked} nRLC in the escrow and {have} in the wallet, "
+                    f"stake_nrlc is {wanted}: send it {lacking - have} nRLC more, or lower stake_nrlc"
+                )
+            approve = self.chain.rlc.functions.approveAndCall(self.chain.deployment.hub, lacking, b"")
+            self._send("", "deposit", approve)
+        return self.gas_lacking()
+
+    # steps of a task
+
+    def contribute(self, replicate: Replicate, stop: Callable[[], bool]) -> str | None:
+        """Contribute, or find the contribution that was made; returns its transaction where it is known.
+
+        Raises:
+            RefusalError: it cannot be done (any more); nothing is staked.
+            ChainUnreachableError, PendingError: ask again later.
+        """
+        task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
+        mined = self.recover(task_id, "contribute")
+        proof = prove(self.me, task_id, digest)
+        found = self.chain.contribution(task_id, self.me)
+        if found.status is not ContributionStatus.UNSET:
+            if found.result_hash != proof.result_hash:
+                raise RefusalError(Cause.CHAIN_REJECTED, "this worker has contributed another result to this task")
+            return mined
+        if stop():
+            raise RefusalError(replicate.aborted or Cause.TASK_NOT_ACTIVE, "given up before anything was sent")
+        now = int(time.time())
+        task = self.chain.task(task_id)
+        if task.status is ChainTaskStatus.REVEALING:
+            raise RefusalError(Cause.CONSENSUS_REACHED, "the others agreed before this worker was ready")
+        self._require_open(task, now)
+        self._require_means(self.chain.deal(replicate.deal_id))
+        call = self.chain.hub.functions.contribute(
+            to_bytes(task_id),
+            to_bytes(proof.result_hash),
+            to_bytes(proof.result_seal),
+            ZERO_ADDRESS,
+            to_bytes(ZERO_BYTES32),
+            to_bytes(replicate.authorization),
+        )
+        try:
+            return self._send(task_id, "contribute", call).tx_hash
+        except RevertedError as error:
+            raise self._why_refused(task_id, error) from None
+
+    def _why_refused(self, task_id: str, error: RevertedError) -> PewError:
+        """The cause of a refused contribution as the chain shows it now."""
+        if self.chain.contribution(task_id, self.me).status is not ContributionStatus.UNSET:
+            return PendingError(error.tx_hash or "", 0)
+        status = self.chain.task(task_id).status
+        if status is ChainTaskStatus.REVEALING:
+            return RefusalError(Cause.CONSENSUS_REACHED, "the others agreed before this worker's transaction was mined")
+        if error.name == "InsufficientStake":
+            return RefusalError(Cause.STAKE_TOO_LOW, error.message, error.hint)
+        return RefusalError(Cause.CHAIN_REJECTED, error.message, error.hint)
+
+    def reveal(self, replicate: Replicate) -> str | None:
+        """Reveal, or find that it was done; returns its transaction where it is known.
+
+        Raises:
+            RefusalError REVEAL_TIMEOUT, CHAIN_REJECTED: it cannot be done any more.
+            ChainUnreachableError, PendingError: ask again, soon.
+        """
+        task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
+        mined = self.recover(task_id, "reveal")
+        if self.chain.contribution(task_id, self.me).status is ContributionStatus.PROVED:
+            return mined
+        task = self.chain.task(task_id)
+        if task.status is not ChainTaskStatus.REVEALING or time.time() >= task.reveal_deadline:
+            raise RefusalError(Cause.REVEAL_TIMEOUT, f"it is too late to reveal: the task is {task.status.name}")
+        if task.consensus != result_hash(task_id, digest):
+            raise RefusalError(Cause.CHAIN_REJECTED, "the others agreed on another result")
+        try:
+            call = self.chain.hub.functions.reveal(to_bytes(task_id), to_bytes(digest))
+            return self._send(task_id, "reveal", call).tx_hash
+        except RevertedError as error:
+            raise RefusalError(Cause.CHAIN_REJECTED, error.message, error.hint) from None
+
+    def look(self, replicate: Replicate, now: int) -> What:
+        """What the chain holds of a replicate."""
+        task = self.chain.task(replicate.task_id)
+        mine = self.chain.contribution(replicate.task_id, self.me)
+        digest = replicate.digest
+        agrees = digest is not None and task.consensus == result_hash(replicate.task_id, digest)
+        return seen(replicate, task.status, mine.status, agrees=agrees, reveal_deadline=task.reveal_deadline, now=now)
+
+    def settle(self, task_id: str) -> Settlement | None:
+        """What a task brought this worker; None while it is not over."""
+        status = self.chain.task(task_id).status
+        if status not in (ChainTaskStatus.COMPLETED, ChainTaskStatus.FAILED):
+            return None
+        reward = seized = 0
+        contributed = [t.block for t in self._journal.sent(task_id, "contribute") if t.block is not None]
+        if contributed:
+            first, last = min(contributed), self.chain.block_number()
+            while first <= last:
+                end = min(first + _LOG_SPAN - 1, last)
+                for event in self.chain.logs(first, end, ["Reward", "Seize"]):
+                    if event.args["owner"] == self.me and event.args["ref"] == task_id:
+                        amount = int(str(event.args["amount"]))
+                        reward, seized = (
+                            (reward + amount, seized) if event.name == "Reward" else (reward, seized + amount)
+                        )
+                first = end + 1
+        proved = self.chain.contribution(task_id, self.me).status is ContributionStatus.PROVED
+        counted = proved and status is ChainTaskStatus.COMPLETED
+        return Settlement(status, counted, reward, seized)
+
+    # transactions
+
+    def recover(self, task_id: str, step: str) -> str | None:
+        """Bring what was sent for a step to its end; returns the transaction that was mined, if one was.
+
+        Raises:
+            PendingError, ChainUnreachableError: not known yet.
+        """
+        mined = None
+        for sent in self._journal.sent(task_id, step):
+            if sent.state == "MINED" or (
+                sent.state == "OPEN" and self._finish(Prepared(sent.tx_hash, sent.raw)) is not None
+            ):
+                mined = mined or sent.tx_hash
+        return mined
+
+    def _finish(self, prepared: Prepared) -> Receipt | None:
+        """Wait for a transaction that is in the journal, sent again where the node lost it; None when it is void."""
+        try:
+            receipt = self.sender.receipt(prepared.tx_hash)
+            if receipt is None:
+                try:
+                    self.sender.broadcast(prepared)
+                except ChainUnreachableError:
+                    raise
+                except PewError:
+                    if self._nonce_is_taken(prepared):
+                        self._journal.transaction_ended(prepared.tx_hash, "GONE")
+                        return None
+                    raise
+                receipt = self.sender.wait(prepared.tx_hash, 120)
+        except RevertedError:
+            self._journal.transaction_ended(prepared.tx_hash, "REVERTED")
+            return None
+        self._journal.transaction_ended(prepared.tx_hash, "MINED", receipt.block, receipt.cost_wei)
+        return receipt
+
+    def _nonce_is_taken(self, prepared: Prepared) -> bool:
+        """Whether another transaction of this wallet was mined in its place."""
+        if self.sender.known(prepared.tx_hash):
+            return False
+        nonce = int.from_bytes(rlp.decode(prepared.raw)[0], "big")
+        eth = self.chain.web3.eth
+        return int(self.chain.ask(lambda: eth.get_transaction_count(self.me))) > nonce  # type: ignore[arg-type]
+
+    def _send(self, task_id: str, step: str, call: Any) -> Receipt:
+        """Sign, keep, send and wait."""
+        kept: list[Prepared] = []
+
+        def keep(prepared: Prepared) -> None:
+            self._journal.transaction_prepared(task_id, step, prepared.tx_hash, prepared.raw, int(time.time()))
+            kept.append(prepared)
+
+        try:
+            receipt = self.sender.transact(call, on_prepared=keep)
+        except RevertedError:
+            for prepared in kept:
+                self._journal.transaction_ended(prepared.tx_hash, "REVERTED")
+            raise
+        self._journal.transaction_ended(receipt.tx_hash, "MINED", receipt.block, receipt.cost_wei)
+        return receipt
+
+
+def _share(deal: Deal) -> int:
+    """nRLC that a new worker may expect: an equal part among as many as the trust needs."""
+    for_workers = deal.workerpool.price * (100 - deal.scheduler_reward_ratio) // 100
+    return for_workers // consensus.workers_needed(deal.trust)

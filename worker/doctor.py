@@ -1,0 +1,181 @@
+"""`python -m worker doctor`: each thing that is missing, and its cure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chain import deployment, wallet
+from chain.client import Chain
+from chain.wallet import Wallet
+from oci.platform import normalise
+from oci.platform import parse as parse_platform
+from poco.errors import PewError
+from worker.config import WorkerConfig
+from worker.energy import create_power_source
+from worker.link import Link
+from worker.runner.docker import DockerRunner
+
+_MB = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One examined thing."""
+
+    what: str
+    ok: bool
+    said: str
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return {"what": self.what, "ok": self.ok, "said": self.said, "cure": self.cure}
+
+    def line(self) -> str:
+        text = f"{'ok  ' if self.ok else 'FAIL'} {self.what}: {self.said}"
+        return f"{text}\n     cure: {self.cure}" if self.cure else text
+
+
+class Doctor:
+    """Examines a worker's surroundings; later examinations use what earlier ones found."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._wallet: Wallet | None = None
+        self._chain: Chain | None = None
+
+    def examine(self) -> list[Finding]:
+        examinations: tuple[tuple[str, Callable[[], str]], ...] = (
+            ("keystore", self._keystore),
+            ("deployment", self._deployment),
+            ("chain", self._reach_chain),
+            ("clock", self._clock),
+            ("workerpool", self._workerpool),
+            ("stake", self._stake),
+            ("gas", self._gas),
+            ("scheduler", self._scheduler),
+            ("docker", self._docker),
+            ("platform", self._platform),
+            ("data_dir", self._data_dir),
+            ("energy", self._energy),
+        )
+        return [self._one(what, call) for what, call in examinations]
+
+    def _one(self, what: str, call: Callable[[], str]) -> Finding:
+        try:
+            return Finding(what, True, call())
+        except PewError as error:
+            return Finding(what, False, error.message, error.hint)
+        except OSError as error:
+            return Finding(what, False, str(error), "check the path and its permissions")
+
+    def _keystore(self) -> str:
+        path = self._config.keystore
+        self._wallet = wallet.load(path, wallet.read_password(self._config.password_file))
+        for secret in (path, self._config.password_file):
+            if secret.stat().st_mode & 0o077:
+                raise PewError(f"others may read {secret}", hint=f"chmod 600 {secret}")
+        return self._wallet.address
+
+    def _deployment(self) -> str:
+        found = deployment.load(self._config.deployment)
+        self._chain = Chain(self._config.rpc_url, found, timeout=5)
+        return f"{found.network}, hub {found.hub}"
+
+    def _needed(self) -> tuple[Chain, Wallet]:
+        if self._chain is None or self._wallet is None:
+            raise PewError("not examined", hint="cure the failures above first")
+        return self._chain, self._wallet
+
+    def _reach_chain(self) -> str:
+        chain, _ = self._needed()
+        chain.check()
+        return f"chain {chain.deployment.chain_id} at block {chain.block_number()}"
+
+    def _clock(self) -> str:
+        chain, _ = self._needed()
+        ahead = chain.block()[2] - time.time()
+        if ahead > 30:
+            raise PewError(
+                f"this clock is {ahead:.0f} s behind the chain's", hint="synchronise it: timedatectl set-ntp true"
+            )
+        return "not behind the chain's"
+
+    def _workerpool(self) -> str:
+        chain, _ = self._needed()
+        pool = chain.workerpool(self._config.workerpool)
+        return f"{pool.address} of {pool.owner}"
+
+    def _stake(self) -> str:
+        chain, own = self._needed()
+        account, in_wallet = chain.account(own.address), chain.rlc_balance(own.address)
+        lacking = self._config.stake_nrlc - account.stake - account.locked - in_wallet
+        said = f"{account.stake} nRLC free and {account.locked} locked in the escrow, {in_wallet} in the wallet"
+        if lacking > 0:
+            raise PewError(
+                f"{said}; stake_nrlc is {self._config.stake_nrlc}",
+                hint=f"send {lacking} nRLC to {own.address}, or lower stake_nrlc",
+            )
+        return said
+
+    def _gas(self) -> str:
+        chain, own = self._needed()
+        have = chain.native_balance(own.address)
+        price = int(chain.ask(lambda: chain.web3.eth.gas_price))
+        if price and have < 650_000 * price:
+            raise PewError(
+                f"{have} wei for gas",
+                hint=f"send {650_000 * price - have} wei or more of the chain's coin to {own.address}",
+            )
+        return f"{have} wei"
+
+    def _scheduler(self) -> str:
+        chain, own = self._needed()
+        where = chain.deployment
+        link = Link(self._config.scheduler_url, own, where.chain_id, where.hub, self._config.workerpool)
+        said = link.config()
+        owner = chain.workerpool(self._config.workerpool).owner
+        if said.scheduler != owner:
+            raise PewError(f"it signs as {said.scheduler}, the pool belongs to {owner}", hint="check scheduler_url")
+        link.login()
+        return f"{self._config.scheduler_url} takes this wallet"
+
+    def _docker(self) -> str:
+        runner = DockerRunner(self._config.docker, self._config.platform, "0x0", self._config.docker_host)
+        version = runner.client().version()
+        return f"Engine {version['Version']}, API {version['ApiVersion']}"
+
+    def _platform(self) -> str:
+        import platform as machine
+
+        wanted, own = parse_platform(self._config.platform), normalise("linux", machine.machine())
+        if own.runs(wanted):
+            return f"{wanted} is this machine's own"
+        name = {"arm": "qemu-arm", "arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}.get(wanted.architecture, "")
+        if not os.path.exists(f"/proc/sys/fs/binfmt_misc/{name}"):  # noqa: PTH110
+            raise PewError(
+                f"this machine is {own} and cannot run {wanted}",
+                hint="apt-get install qemu-user-static binfmt-support, or leave `platform` out",
+            )
+        return f"{wanted} by emulation on {own}"
+
+    def _data_dir(self) -> str:
+        folder = self._config.data_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free // _MB
+        need = self._config.docker.output_mb * 2 + self._config.fetch.total_mb
+        if free < need:
+            raise PewError(f"{free} MB free, a task may take {need}", hint="free some, or lower output_mb and total_mb")
+        return f"{folder}, {free} MB free"
+
+    def _energy(self) -> str:
+        reading = create_power_source(self._config.energy).read(time.time())
+        return f"{self._config.energy.source}: battery at {reading.battery_soc or 0:.0%}"
+
+
+def examine(config: WorkerConfig) -> list[Finding]:
+    """All findings, in an order in which cures make sense."""
+    return Doctor(config).examine()

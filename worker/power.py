@@ -1,0 +1,146 @@
+"""Meter, gate and power source together, as the rest of the worker uses them; safe from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from poco.wire import Energy
+from worker.core import Replicate, Stance
+from worker.energy import (
+    Action,
+    Decision,
+    EnergyConfig,
+    Load,
+    Meter,
+    Offer,
+    OpenStake,
+    PowerReading,
+    RunningTask,
+    create_gate,
+    create_power_source,
+)
+from worker.journal import Journal
+from worker.table import Stage
+
+_COMPUTES = frozenset({Stage.RUNNING})
+_STAKED = frozenset({Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
+
+
+class Power:
+    """The energy of one worker: reads it, keeps its books, and asks the gate.
+
+    Args:
+        config: the `energy` section.
+        journal: where the meter's state is kept, so that totals survive a restart.
+        now: Unix seconds.
+    """
+
+    def __init__(self, config: EnergyConfig, journal: Journal, now: float) -> None:
+        self._lock = threading.Lock()
+        self._journal = journal
+        self._source = create_power_source(config)
+        self._meter = Meter()
+        self._gate = create_gate(config, self._source)
+        for name, part in self._parts().items():
+            snapshot = journal.energy_snapshot(name)
+            if snapshot is not None:
+                part.restore(snapshot)
+        self._running: tuple[RunningTask, ...] = ()
+        self._stakes: tuple[OpenStake, ...] = ()
+        self._records: list[tuple[int, dict[str, Any]]] = []
+        self._reading: PowerReading = self._source.read(now)
+        self._stance = Stance(willing=False, words="the meter has not been read yet")
+
+    def _parts(self) -> dict[str, Any]:
+        return {"source": self._source, "meter": self._meter, "gate": self._gate}
+
+    @property
+    def halted(self) -> bool:
+        """Whether what runs must pause."""
+        return self._stance.halted
+
+    def look(self, now: float, replicates: Sequence[Replicate], began: dict[str, float], draining: bool) -> Stance:
+        """Read the meter and let the gate decide about the worker as it stands.
+
+        Args:
+            now: Unix seconds.
+            replicates: what the worker has in hand.
+            began: Unix seconds at which each task's program began, by task.
+            draining: the operator's wish.
+        """
+        with self._lock:
+            self._running = tuple(
+                RunningTask(
+                    r.task_id,
+                    max(0.0, r.facts.run_seconds - (now - began.get(r.task_id, now))),
+                    r.facts.contribution_deadline,
+                    self._stance.halted,
+                )
+                for r in replicates
+                if r.stage in _COMPUTES and r.facts is not None
+            )
+            self._stakes = tuple(
+                OpenStake(r.task_id, 2.0 * r.facts.run_seconds, r.facts.stake_nrlc)
+                for r in replicates
+                if r.stage in _STAKED and r.facts is not None
+            )
+            self._reading = self._source.read(now)
+            self._records += [(int(r.start), asdict(r)) for r in self._meter.record(self._reading)]
+            self._gate.observe(self._reading)
+            decision = self._gate.decide(
+                int(now), self._reading, running=self._running, stakes=self._stakes, draining=draining
+            )
+            self._stance = _stance(decision)
+            self._source.set_load(self._load(), now)
+            return self._stance
+
+    def _load(self) -> Load:
+        if self._stance.asleep:
+            return Load.ASLEEP
+        return Load.COMPUTING if self._running and not self._stance.halted else Load.IDLE
+
+    def weigh(self, offer: Offer, now: float) -> Decision:
+        """What the gate says of an offered task."""
+        with self._lock:
+            return self._gate.decide(int(now), self._reading, offer=offer, running=self._running, stakes=self._stakes)
+
+    def energy(self) -> Energy:
+        """The meter as the scheduler is told; unknown is None."""
+        with self._lock:
+            totals, reading = self._meter.totals, self._reading
+            known = totals.since is not None
+            return Energy(
+                harvested_wh=totals.harvested_wh if known else None,
+                consumed_wh=totals.consumed_wh if known else None,
+                stored_wh=_positive(reading.stored_wh),
+                soc=None if reading.battery_soc is None else min(1.0, max(0.0, reading.battery_soc)),
+                harvest_w=_positive(reading.harvest_w),
+                load_w=_positive(reading.load_w),
+                decision=self._stance.words[:300],
+            )
+
+    def save(self) -> None:
+        """Keep everything in the journal."""
+        with self._lock:
+            snapshots = {name: part.snapshot() for name, part in self._parts().items()}
+            records, self._records = self._records, []
+        summary = self.energy().model_dump()
+        self._journal.energy_kept({**snapshots, "summary": summary}, records)
+
+
+def _positive(value: float | None) -> float | None:
+    return None if value is None else max(0.0, value)
+
+
+def _stance(decision: Decision) -> Stance:
+    until = f"; until {decision.until}" if decision.until else ""
+    return Stance(
+        willing=decision.action is Action.RUN,
+        halted=decision.action in (Action.PAUSE, Action.SLEEP, Action.DRAIN),
+        asleep=decision.action is Action.SLEEP,
+        words=f"{decision.action}: {decision.reason}{until}",
+        resume_at=decision.resume_at,
+    )

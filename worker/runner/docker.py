@@ -1,0 +1,363 @@
+"""The Docker Engine as a runner, through its SDK."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from oci.errors import ImageError
+from oci.platform import normalise
+from oci.platform import parse as parse_platform
+from oci.registry import resolve
+from poco.errors import BadInputError, Cause
+from poco.result import ResultError
+from poco.wire import MAX_LOG_CHARS, Logs
+from worker.config import DockerLimits
+from worker.journal import ContainerRow
+from worker.runner.errors import Interrupted, RunError
+from worker.runner.hardening import options
+from worker.runner.outputs import require_size
+from worker.runner.protocol import Control, Finished, RunSpec
+
+WORKER_LABEL, TASK_LABEL = "pew.worker", "pew.task"
+_MB = 1_048_576
+_POLL_SECONDS = (0.05, 1.0)
+_DISK_SECONDS = 0.5
+_SAVE_SECONDS = 10.0
+_MAX_ATTEMPTS = 3
+#: Exit codes of a container that something outside ended: killed, terminated, lost by the engine.
+_OUTSIDE = frozenset({137, 143, 255})
+
+
+class DockerRunner:
+    """Runs for one worker on one engine.
+
+    Args:
+        limits: the operator's bounds.
+        platform: what this worker is (`linux/arm/v7`).
+        owner: the worker's wallet; names and labels its containers.
+        host: address of the engine; None: DOCKER_HOST or the default socket.
+    """
+
+    def __init__(self, limits: DockerLimits, platform: str, owner: str, host: str | None = None) -> None:
+        self._limits = limits
+        self._platform = platform
+        self._owner = owner
+        self._host = host
+        self._client: docker.DockerClient | None = None
+
+    def client(self) -> Any:
+        """The SDK's client; RunError INTERNAL_ERROR when no engine answers."""
+        if self._client is None:
+            with _engine():
+                made = (
+                    docker.DockerClient(base_url=self._host, timeout=120)
+                    if self._host
+                    else docker.from_env(timeout=120)
+                )
+                made.ping()
+                self._client = made
+        return self._client
+
+    def pull(self, image: str, checksum: str, stop: Callable[[], bool]) -> str:
+        """See `Runner.pull`."""
+        try:
+            found = resolve(image, self._platform, checksum)
+        except ImageError as error:
+            raise RunError(error.cause, error.message, error.hint) from None
+        except BadInputError as error:
+            raise RunError(Cause.APP_IMAGE_DOWNLOAD_FAILED, error.message, error.hint) from None
+        if found.compressed_bytes > self._limits.image_mb_max * _MB:
+            raise RunError(
+                Cause.APP_IMAGE_DOWNLOAD_FAILED,
+                f"{image} has {found.compressed_bytes // _MB} MB compressed, {self._limits.image_mb_max} are allowed",
+                "raise docker.image_mb_max",
+            )
+        reference = found.reference_by_digest
+        with _engine():
+            try:
+                info = self.client().api.inspect_image(reference)
+            except ImageNotFound:
+                self._download(reference, stop)
+                info = self.client().api.inspect_image(reference)
+        self._check(image, reference, info)
+        return reference
+
+    def _download(self, reference: str, stop: Callable[[], bool]) -> None:
+        end = time.monotonic() + self._limits.pull_seconds
+        name, _, digest = reference.partition("@")
+        problem = ""
+        try:
+            for line in self.client().api.pull(name, tag=digest, platform=self._platform, stream=True, decode=True):
+                problem = str(line.get("error", "")) or problem
+                if stop():
+                    raise Interrupted
+                if time.monotonic() > end:
+                    problem = f"it takes more than {self._limits.pull_seconds} s"
+                    break
+        except APIError as error:
+            problem = str(error.explanation or error)
+        if problem:
+            raise RunError(
+                Cause.APP_IMAGE_DOWNLOAD_FAILED, f"{reference} cannot be pulled: {problem[:200]}", "check the registry"
+            )
+
+    def _check(self, image: str, reference: str, info: dict[str, Any]) -> None:
+        own = normalise(info.get("Os", "linux"), info.get("Architecture", ""), info.get("Variant") or "")
+        if not parse_platform(self._platform).runs(own):
+            raise RunError(
+                Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
+                f"{image} says it is for {self._platform}, but is for {own}",
+                "build and label the image again",
+            )
+        if info.get("Size", 0) > self._limits.image_unpacked_mb_max * _MB:
+            with _engine():
+                self.client().api.remove_image(reference, force=True)
+            raise RunError(
+                Cause.APP_IMAGE_DOWNLOAD_FAILED,
+                f"{image} unpacks to {info['Size'] // _MB} MB, {self._limits.image_unpacked_mb_max} are allowed",
+                "raise docker.image_unpacked_mb_max",
+            )
+
+    def run(self, spec: RunSpec, control: Control) -> Finished:
+        """See `Runner.run`."""
+        row = control.recall()
+        with _engine():
+            if row is not None and row.verdict is not None:
+                return self._conclude(spec, row)
+            container, row = self._take_up(spec, control, row)
+            return self._watch(spec, control, container, row)
+
+    def remove(self, task_id: str) -> None:
+        """See `Runner.remove`."""
+        with _engine():
+            _remove(self._find(self._name(task_id)))
+
+    def prune(self, alive: Collection[str]) -> list[str]:
+        """See `Runner.prune`."""
+        gone = []
+        with _engine():
+            filters = {"label": f"{WORKER_LABEL}={self._owner}"}
+            for container in self.client().containers.list(all=True, filters=filters, ignore_removed=True):
+                if container.labels.get(TASK_LABEL) not in alive:
+                    _remove(container)
+                    gone.append(str(container.name))
+        return gone
+
+    def _name(self, task_id: str) -> str:
+        return f"pew-{self._owner[2:10].lower()}-{task_id[2:34]}"
+
+    def _find(self, name: str) -> Any:
+        try:
+            return self.client().containers.get(name)
+        except NotFound:
+            return None
+
+    def _take_up(self, spec: RunSpec, control: Control, row: ContainerRow | None) -> tuple[Any, ContainerRow]:
+        """The container of an earlier process where it is of use, else a new one."""
+        container = self._find(self._name(spec.task_id))
+        if row is not None and container is not None:
+            state = container.attrs["State"]
+            if state["Status"] in ("running", "paused"):
+                elapsed = time.time() - row.at if state["Status"] == "running" else 0.0
+                return container, replace(row, ran_seconds=row.ran_seconds + max(0.0, elapsed), at=time.time())
+            if state["Status"] == "exited" and not _was_interrupted(state, row):
+                elapsed = _instant(state["FinishedAt"]) - row.at
+                return container, replace(row, ran_seconds=row.ran_seconds + max(0.0, elapsed), at=time.time())
+        return self._begin(spec, control, row.attempt + 1 if row is not None else 1)
+
+    def _begin(self, spec: RunSpec, control: Control, attempt: int) -> tuple[Any, ContainerRow]:
+        if attempt > _MAX_ATTEMPTS:
+            raise RunError(Cause.INTERNAL_ERROR, f"the program was interrupted {_MAX_ATTEMPTS} times")
+        name = self._name(spec.task_id)
+        _remove(self._find(name))
+        spec.folder.empty_out()
+        row = ContainerRow(name, attempt, _boot_id(), spec.image, 0.0, time.time())
+        control.remember(row)
+        volumes = self.client().api.inspect_image(spec.image)["Config"].get("Volumes")
+        labels = {WORKER_LABEL: self._owner, TASK_LABEL: spec.task_id}
+        try:
+            container = self.client().containers.create(
+                spec.image, name=name, labels=labels, **options(spec, self._limits, volumes)
+            )
+            container.start()
+        except (NotFound, APIError) as error:
+            if error.status_code == 404 and self._find(name) is None:
+                raise RunError(Cause.INTERNAL_ERROR, f"the image {spec.image} is not there any more") from None
+            raise _unstartable(str(error.explanation or error)) from None
+        return container, row
+
+    def _watch(self, spec: RunSpec, control: Control, container: Any, row: ContainerRow) -> Finished:
+        """Wait for the end; pause, give up or kill as control, time and disk demand."""
+        pause, longest = _POLL_SECONDS
+        last, saved, looked = time.monotonic(), time.monotonic(), 0.0
+        while True:
+            state = self.client().api.inspect_container(container.id)["State"]
+            now = time.monotonic()
+            if state["Status"] == "running":
+                row = replace(row, ran_seconds=row.ran_seconds + now - last)
+            row, last = replace(row, at=time.time()), now
+            if control.stop():
+                _remove(container)
+                raise Interrupted
+            if state["Status"] in ("exited", "dead"):
+                return self._ended(spec, control, container, state, row)
+            if state["Status"] == "created":
+                container.start()
+            if now - looked >= _DISK_SECONDS:
+                looked = now
+                if self._too_large(spec):
+                    return self._kill(spec, control, container, row, Cause.OUTPUT_TOO_LARGE)
+            if row.ran_seconds > spec.seconds:
+                return self._kill(spec, control, container, row, Cause.APP_COMPUTE_TIMEOUT)
+            if time.time() > spec.deadline:
+                return self._kill(spec, control, container, row, Cause.CONTRIBUTION_TIMEOUT)
+            _hold(container, state["Status"], control.halted())
+            if now - saved >= _SAVE_SECONDS:
+                saved = now
+                control.remember(row)
+            time.sleep(pause)
+            pause = min(pause * 1.3, longest)
+
+    def _too_large(self, spec: RunSpec) -> bool:
+        try:
+            require_size(spec.folder.out, self._limits.output_mb * _MB, self._limits.output_files)
+        except ResultError:
+            return True
+        return False
+
+    def _kill(self, spec: RunSpec, control: Control, container: Any, row: ContainerRow, cause: Cause) -> Finished:
+        row = replace(row, verdict=json.dumps({"cause": cause}))
+        control.remember(row)
+        try:
+            container.kill()
+        except APIError as error:
+            if error.status_code != 409:  # it ended by itself meanwhile
+                raise
+        return self._conclude(spec, row)
+
+    def _ended(
+        self, spec: RunSpec, control: Control, container: Any, state: dict[str, Any], row: ContainerRow
+    ) -> Finished:
+        if _was_interrupted(state, row) and row.attempt < _MAX_ATTEMPTS - 1:
+            container, row = self._begin(spec, control, row.attempt + 1)
+            return self._watch(spec, control, container, row)
+        verdict: dict[str, Any] = {"exit_code": state["ExitCode"]}
+        if self._too_large(spec):
+            verdict["cause"] = Cause.OUTPUT_TOO_LARGE
+        elif row.ran_seconds > spec.seconds + 5:
+            verdict["cause"] = Cause.APP_COMPUTE_TIMEOUT
+        elif state["ExitCode"] != 0:
+            verdict["cause"] = Cause.APP_COMPUTE_FAILED
+            verdict["out_of_memory"] = bool(state.get("OOMKilled"))
+        row = replace(row, verdict=json.dumps(verdict))
+        control.remember(row)
+        return self._conclude(spec, row)
+
+    def _conclude(self, spec: RunSpec, row: ContainerRow) -> Finished:
+        """The outcome that was decided, with the logs where the container is still there."""
+        verdict = json.loads(row.verdict or "{}")
+        logs = _logs(self._find(row.name))
+        exit_code, cause = verdict.get("exit_code"), verdict.get("cause")
+        if cause is None:
+            return Finished(exit_code, logs)
+        if cause == Cause.APP_COMPUTE_FAILED and "exec format error" in logs.stderr.lower() + logs.stdout.lower():
+            raise _unstartable("exec format error")
+        said = {
+            Cause.APP_COMPUTE_FAILED: f"the program ended with exit code {exit_code}",
+            Cause.APP_COMPUTE_TIMEOUT: f"the program was not ready after {spec.seconds} s",
+            Cause.OUTPUT_TOO_LARGE: f"the program wrote more than {self._limits.output_mb} MB "
+            f"or {self._limits.output_files} files",
+            Cause.CONTRIBUTION_TIMEOUT: "the contribution deadline passed before the program was ready",
+        }[Cause(cause)]
+        if verdict.get("out_of_memory"):
+            said += f": it needs more than {self._limits.memory_mb} MB of memory"
+        raise RunError(Cause(cause), said, program_exit=exit_code, logs=logs)
+
+
+def _remove(container: Any) -> None:
+    if container is None:
+        return
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != 409:  # somebody else removes it already
+            raise
+
+
+def _hold(container: Any, status: str, halted: bool) -> None:
+    """Pause or go on; an engine that says it is so already, or that the program has ended, is no error."""
+    try:
+        if halted and status == "running":
+            container.pause()
+        elif not halted and status == "paused":
+            container.unpause()
+    except APIError as error:
+        if error.status_code not in (409, 500):
+            raise
+
+
+def _was_interrupted(state: dict[str, Any], row: ContainerRow) -> bool:
+    """Whether something outside the program ended it: a power cut, a restart of the engine, an operator."""
+    if row.boot != _boot_id() and state["ExitCode"] != 0:
+        return True
+    return state["ExitCode"] in _OUTSIDE and not state.get("OOMKilled")
+
+
+def _unstartable(said: str) -> RunError:
+    if "exec format error" in said.lower():
+        return RunError(
+            Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
+            "this machine cannot run the image's programs: exec format error",
+            "install qemu-user-static, or set `platform` to this machine's own",
+        )
+    return RunError(Cause.APP_COMPUTE_FAILED, f"the program cannot be started: {said[:300]}", program_exit=127)
+
+
+def _logs(container: Any) -> Logs:
+    if container is None:
+        return Logs()
+    try:
+        out, err = (
+            container.logs(stdout=which, stderr=not which)[-4 * MAX_LOG_CHARS :].decode("utf-8", "replace")
+            for which in (True, False)
+        )
+    except (DockerException, requests.RequestException):
+        return Logs()
+    return Logs(stdout=out[-MAX_LOG_CHARS:], stderr=err[-MAX_LOG_CHARS:])
+
+
+def _instant(text: str) -> float:
+    """Unix seconds of the engine's time stamps (nanoseconds and a Z)."""
+    head = text.partition(".")[0].rstrip("Z")
+    return datetime.fromisoformat(head + "+00:00").timestamp()
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+@contextmanager
+def _engine() -> Iterator[None]:
+    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task."""
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise RunError(
+            Cause.INTERNAL_ERROR,
+            f"the Docker Engine fails: {str(error)[:300] or type(error).__name__}",
+            "check `docker info`, and that this user may use the engine",
+        ) from None

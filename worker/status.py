@@ -1,0 +1,30 @@
+"""What the journal knows, for people and programs: `python -m worker status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.config import WorkerConfig
+from worker.journal import Journal
+
+
+def read(config: WorkerConfig) -> dict[str, Any]:
+    """Energy totals, tasks and earnings of a worker, running or not.
+
+    Raises:
+        BadInputError: it has never been started.
+    """
+    journal = Journal(config.data_dir / "journal.db", read_only=True)
+    try:
+        earnings = journal.earnings()
+        return {
+            "name": config.name,
+            "wallet": journal.note("owner.wallet"),
+            "workerpool": config.workerpool,
+            "platform": config.platform,
+            "energy": journal.energy_snapshot("summary"),
+            "earnings": {**earnings, "gas_wei": journal.gas_wei()},
+            "tasks": journal.tasks(),
+        }
+    finally:
+        journal.close()
