@@ -1,0 +1,21 @@
+"""Which tests run where: `brownie test` runs those of the contracts, plain pytest all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+OF_BROWNIE = {"contracts"}
+OF_PYTEST = {"unit", "integration", "e2e"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders of the other runner."""
+    try:
+        top = collection_path.resolve().relative_to(TESTS).parts[0]
+    except (ValueError, IndexError):
+        return None
+    others = OF_PYTEST if config.pluginmanager.hasplugin("pytest-brownie") else OF_BROWNIE
+    return True if top in others else None
