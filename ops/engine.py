@@ -24,6 +24,7 @@ from ops import emulation
 from ops.console import ROOT, CommandError, SetupError, guarded, run, say, step
 
 LOCK = Path("/run/lock/pew-engine.lock")
+SOCKET = Path("/var/run/docker.sock")
 PID_FILE = Path("/var/run/docker.pid")
 SERVICE_PID_FILE = Path("/var/run/docker-ssd.pid")
 LOG = Path("/var/log/docker.log")
@@ -56,7 +57,7 @@ def engine_host() -> str:
     try:
         return run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], timeout=30).strip()
     except CommandError:
-        return "unix:///var/run/docker.sock"
+        return f"unix://{SOCKET}"
 
 
 def find_engine() -> tuple[dict[str, Any], str] | None:
@@ -212,10 +213,9 @@ def _refuse_unless_installable() -> None:
         raise SetupError(
             "no Docker Engine answers", "start Docker Desktop (or Colima: `colima start`), then run it again"
         )
-    socket = Path("/var/run/docker.sock")
-    if not _is_root() and socket.exists() and not os.access(socket, os.W_OK):
+    if not _is_root() and SOCKET.exists() and not os.access(SOCKET, os.W_OK):
         raise SetupError(
-            f"the Docker Engine's socket {socket} is not open to this user",
+            f"the Docker Engine's socket {SOCKET} is not open to this user",
             "`sudo usermod -aG docker $USER` and log in again, or run `sudo python3 -m ops.engine ensure` once",
         )
     if not _is_root():
