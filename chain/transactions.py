@@ -195,7 +195,10 @@ class Sender:
         eth = self.chain.web3.eth
         gas = GAS_LIMITS.get(call.fn_name)
         if gas is None:
-            estimate = self.chain.ask(lambda: call.estimate_gas({"from": self.wallet.address}))
+            try:
+                estimate = self.chain.ask(lambda: call.estimate_gas({"from": self.wallet.address}))
+            except (ContractLogicError, Web3RPCError) as error:
+                raise RevertedError(call.fn_name, revert_data(error)) from None
             gas = int(estimate * 1.2) + 20_000
         transaction = {
             "to": call.address,

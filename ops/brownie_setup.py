@@ -76,11 +76,13 @@ def install_solc(root: Path = ROOT, folder: Path | None = None) -> bool:
 
 def merge_networks(current: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     """Brownie's network configuration with ours in it: entries of the same id are replaced, all others kept."""
-    mine = {network["id"] for network in ours["development"]}
-    development = [n for n in current.get("development") or [] if n["id"] not in mine] + ours["development"]
-    groups = {group["name"] for group in ours["live"]}
-    live = [group for group in current.get("live") or [] if group["name"] not in groups] + ours["live"]
-    return {**current, "live": live, "development": development}
+    mine = {n["id"] for n in ours["development"]} | {n["id"] for group in ours["live"] for n in group["networks"]}
+    development = [n for n in current.get("development") or [] if n["id"] not in mine]
+    live = []
+    for group in current.get("live") or []:
+        kept = [n for n in group["networks"] if n["id"] not in mine]
+        live += [{**group, "networks": kept}] if kept else []
+    return {**current, "live": live + ours["live"], "development": development + ours["development"]}
 
 
 def install_networks(root: Path = ROOT, home: Path | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ def start_ganache(
     argv += ["--chain.chainId", str(CHAIN_ID), "--chain.networkId", str(CHAIN_ID), "--chain.hardfork", "berlin"]
     argv += ["--wallet.mnemonic", MNEMONIC, "--wallet.totalAccounts", str(accounts)]
     argv += ["--wallet.defaultBalance", str(balance_ether), "--miner.instamine", "eager", "--logging.quiet", *extra]
+    # Brownie remembers deployments by chain id and fails on those of the chain that was there before
+    shutil.rmtree(ROOT / "build" / "deployments" / str(CHAIN_ID), ignore_errors=True)
     path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
     stack.start(
         name, argv, env={"TMPDIR": str(scratch), "PATH": path}, ready=lambda: _chain_id(url) == CHAIN_ID, timeout=60

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
 from docker.errors import DockerException
 
+from chain import deployment
+from chain.client import Chain
+from ops.console import ROOT
 from ops.engine import find_engine, find_registry
 from ops.ports import free_port
 from ops.services import start_ganache, start_registry
@@ -18,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by what a test asks for, so that `-m "not docker"` never misses one."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if "ganache" in fixtures:
+        if "ganache" in fixtures or "hub" in fixtures:
             item.add_marker("chain")
         if "docker_client" in fixtures or ("registry" in fixtures and find_registry() is None):
             item.add_marker("docker")
@@ -35,6 +40,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def ganache(stack: Stack) -> str:
     """The URL of a fresh Ganache (chain id 1337, 20 accounts of `ops.services.MNEMONIC`), shared by the session."""
     return start_ganache(stack, free_port())
+
+
+@pytest.fixture(scope="session")
+def hub(stack: Stack, ganache: str) -> Chain:
+    """The contracts on that Ganache, as `brownie run deploy` puts them there."""
+    port = ganache.rsplit(":", 1)[1]
+    brownie = Path(sys.executable).parent / "brownie"
+    deploy = stack.start("deploy", [brownie, "run", "deploy", "--network", "pew-local"], env={"PEW_CHAIN_PORT": port})
+    if deploy.wait():
+        pytest.fail(f"brownie run deploy failed:\n{deploy.last_lines()}")
+    chain = Chain(ganache, deployment.load(ROOT / "deployments" / "pew-local.json"))
+    chain.check()
+    return chain
 
 
 @pytest.fixture(scope="session")
