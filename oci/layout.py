@@ -180,7 +180,7 @@ def write_layout(folder: Path, store: BlobStore, index: Descriptor, name: str) -
     if folder.exists():
         shutil.rmtree(folder)
     blobs = BlobStore(folder / "blobs")
-    for digest in _reachable(store, index.digest):
+    for digest in dict.fromkeys(_reachable(store, index.digest)):  # platforms may share layers
         target = blobs.path(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
