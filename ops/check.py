@@ -82,7 +82,7 @@ def run_phase(phase: Phase, env: dict[str, str], *, may_be_empty: bool) -> Outco
 
 def tests_left_out(expression: str, env: dict[str, str]) -> Counter[str]:
     """How many tests of each file a pytest marker expression selects."""
-    argv = [*PYTEST, "--collect-only", "-q", "-m", expression, "tests/unit", "tests/integration", "tests/e2e"]
+    argv = [*PYTEST, "--collect-only", "-m", expression, "tests/unit", "tests/integration", "tests/e2e"]
     listed = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
     return Counter(line.partition("::")[0] for line in listed.splitlines() if "::" in line)
 
