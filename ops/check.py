@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops import engine
@@ -20,6 +21,7 @@ from ops.console import ROOT, SetupError, guarded, say
 COMMANDS = ROOT / ".venv" / "bin"
 PYTEST = [str(COMMANDS / "python"), "-m", "pytest", "-q", "-p", "no:pytest-brownie"]
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
+TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/e2e")
 NEEDS_ENGINE = frozenset({"integration", "e2e"})
 NO_TESTS_COLLECTED = 5  # pytest's exit code
 
@@ -80,9 +82,9 @@ def run_phase(phase: Phase, env: dict[str, str], *, may_be_empty: bool) -> Outco
     return Outcome(phase.name, ok, time.monotonic() - started)
 
 
-def tests_left_out(expression: str, env: dict[str, str]) -> Counter[str]:
-    """How many tests of each file a pytest marker expression selects."""
-    argv = [*PYTEST, "--collect-only", "-m", expression, "tests/unit", "tests/integration", "tests/e2e"]
+def tests_left_out(expression: str, env: dict[str, str], paths: Sequence[str] = TEST_FOLDERS) -> Counter[str]:
+    """How many tests of each file below `paths` a pytest marker expression selects."""
+    argv = [*PYTEST, "--collect-only", "-m", expression, *paths]
     listed = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
     return Counter(line.partition("::")[0] for line in listed.splitlines() if "::" in line)
 
