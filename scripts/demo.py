@@ -90,6 +90,7 @@ class Demo:
             set_up: seconds that the machine's own set-up took before this program.
         """
         started = time.monotonic()
+        self.progress.say(f"Docker Engine at {self.local.docker_host}")
         together(self._prepare_chain, self._prepare_image, self._prepare_footage)
         self.report.seconds["setup"] = round(set_up + time.monotonic() - started, 1)
         started = time.monotonic()

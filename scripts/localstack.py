@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,25 @@ class LocalStack:
         ports: where the servers listen.
 
     Raises:
-        BadInputError: a port is taken, or there is no Docker Engine.
+        BadInputError: a port is taken.
     """
 
     def __init__(self, stack: Stack, ports: Ports) -> None:
         self.stack, self.ports = stack, ports
         self.run_dir = stack.run_dir
         ports.require()
-        self.docker_host = _engine()
         for old in ("wallets", "scheduler", "workers", "deployment.json"):
             _remove(self.run_dir / old)
         self.wallets: dict[str, Wallet] = {}
         self._chain: Chain | None = None
+
+    @cached_property
+    def docker_host(self) -> str:
+        """The Docker Engine of the workers; BadInputError where none answers."""
+        found = find_engine()
+        if found is None:
+            raise BadInputError("no Docker Engine answers", hint="run `make engine`: it starts one or says how")
+        return found[1]
 
     # servers
 
@@ -282,13 +290,6 @@ def worker_energy(config: Path) -> dict[str, float]:
         raise PewError(f"the worker's meter cannot be read: {done.stderr.strip()[-300:]}")
     energy = json.loads(done.stdout)["energy"]
     return {"harvested": energy["harvested_wh"], "consumed": energy["consumed_wh"]}
-
-
-def _engine() -> str:
-    found = find_engine()
-    if found is None:
-        raise BadInputError("no Docker Engine answers", hint="run `make engine`: it starts one or says how")
-    return found[1]
 
 
 def _remove(path: Path) -> None:
