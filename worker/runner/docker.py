@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from worker.runner.outputs import require_size
 from worker.runner.protocol import Control, Finished, RunSpec
 
 WORKER_LABEL, TASK_LABEL = "pew.worker", "pew.task"
+#: Set in the environment by who supervises this worker, who then finds its containers, whatever becomes of it.
+RUN_LABEL, RUN_VARIABLE = "pew.run", "PEW_RUN"
 _MB = 1_048_576
 _POLL_SECONDS = (0.05, 1.0)
 _DISK_SECONDS = 0.5
@@ -186,6 +189,8 @@ class DockerRunner:
         control.remember(row)
         volumes = self.client().api.inspect_image(spec.image)["Config"].get("Volumes")
         labels = {WORKER_LABEL: self._owner, TASK_LABEL: spec.task_id}
+        if RUN_VARIABLE in os.environ:
+            labels[RUN_LABEL] = os.environ[RUN_VARIABLE]
         try:
             container = self.client().containers.create(
                 spec.image, name=name, labels=labels, **options(spec, self._limits, volumes)
