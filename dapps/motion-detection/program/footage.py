@@ -4,6 +4,7 @@ import os
 import struct
 
 MAX_FRAMES = 200_000
+MAX_CHUNKS = 4 * MAX_FRAMES
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_INPUT_BYTES = 4 * 1024**3
 DEFAULT_FRAME_US = 100_000
@@ -56,8 +57,11 @@ def open_footage(path):
 def _avi(file, size):
     """Walk the chunks of an AVI (RIFF; OpenDML's further RIFF parts too), without trusting its index."""
     frames, frame_us, codec, streams, truncated = [], 0, b"", 0, False
-    position = 0
+    position = chunks = 0
     while position + 8 <= size:
+        chunks += 1
+        if chunks > MAX_CHUNKS:
+            raise FootageError(f"more than {MAX_CHUNKS} chunks")
         file.seek(position)
         kind, length = struct.unpack("<4sI", file.read(8))
         body, end = position + 8, position + 8 + length

@@ -57,7 +57,8 @@ def test_names_are_normalised(text, full):
     "text",
     [
         "", ":", "/", "@", "a:b:c", "UPPER/case", "host:5000/", "host:99999/a", "host:0/a", "a/../b", "a//b",
-        "a:" + "x" * 129,        "a@sha256:12", "a@md5:" + "0" * 32, "-a", "a b", "http://host/a", "host.io/" + "a" * 260, "a\n",
+        "a:" + "x" * 129, "a@sha256:12", "a@md5:" + "0" * 32,
+        "-a", "a b", "http://host/a", "host.io/" + "a" * 260, "a\n",
     ],
 )  # fmt: skip
 def test_junk_is_refused(text):
@@ -92,7 +93,8 @@ def test_bad_checksums_are_refused(checksum):
     ("host", "loopback"),
     [
         ("localhost:5000", True), ("127.0.0.1", True), ("127.3.2.1:80", True), ("[::1]:5000", True),
-        ("a.localhost", True),        ("10.0.0.1:5000", False), ("docker.io", False), ("localhost.evil.org", False), ("127.0.0.1.evil.org", False),
+        ("a.localhost", True), ("10.0.0.1:5000", False),
+        ("docker.io", False), ("localhost.evil.org", False), ("127.0.0.1.evil.org", False),
     ],
 )  # fmt: skip
 def test_only_this_machine_is_spoken_to_in_clear(host, loopback):
