@@ -27,7 +27,7 @@ from ops.console import ROOT
 from ops.engine import find_engine
 from ops.ports import HOST, require_ports
 from ops.process import Process
-from ops.services import CHAIN_ID, start_ganache, start_registry
+from ops.services import start_ganache, start_registry
 from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from sdk.client import Client
@@ -120,8 +120,6 @@ class LocalStack:
     def start_chain(self) -> None:
         """Ganache, and the contracts on it as `brownie run deploy` puts them there."""
         start_ganache(self.stack, self.ports.chain)
-        # Brownie looks for the contracts of earlier deployments when it connects, and fails on a chain started anew
-        _remove(ROOT / "build" / "deployments" / str(CHAIN_ID))
         brownie = Path(sys.executable).parent / "brownie"
         self.run("deploy", [brownie, "run", "deploy", "--network", NETWORK], {"PEW_CHAIN_PORT": str(self.ports.chain)})
         shutil.copyfile(ROOT / "deployments" / f"{NETWORK}.json", self.deployment_file)
