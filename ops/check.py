@@ -12,11 +12,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import yaml
 
 from ops import engine
 from ops.console import ROOT, SetupError, guarded, say
+from ops.ports import require_ports
+from poco.errors import PewError
 
 COMMANDS = ROOT / ".venv" / "bin"
 PYTEST = [str(COMMANDS / "python"), "-m", "pytest", "-q", "-p", "no:pytest-brownie"]
@@ -28,11 +32,12 @@ NO_TESTS_COLLECTED = 5  # pytest's exit code
 
 @dataclass(frozen=True)
 class Phase:
-    """One command of the checks; `group` is the word that asks for it."""
+    """One command of the checks; `group` is the word that asks for it, `ports` are those it must find free."""
 
     group: str
     name: str
     argv: list[str]
+    ports: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,19 @@ def phases(left_out: str | None) -> list[Phase]:
         Phase("lint", "ruff format", [str(COMMANDS / "ruff"), "format", "-q", "--check", "."]),
         Phase("lint", "mypy", [str(COMMANDS / "mypy")]),
         Phase("lint", "import boundaries", [str(COMMANDS / "lint-imports"), "--no-logo"]),
-        Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"]),
+        Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"], brownie_ports()),
         Phase("unit", "unit tests", [*PYTEST, "tests/unit", *select]),
         Phase("integration", "integration tests", [*PYTEST, "tests/integration", *select]),
         Phase("e2e", "end-to-end test", [*PYTEST, "tests/e2e", *select]),
     ]
+
+
+def brownie_ports() -> dict[str, tuple[int, str]]:
+    """The port on which Brownie starts its chain; it would take any chain that listens there for its own."""
+    path = ROOT / "networks.yaml"
+    networks = {each["id"]: each for each in yaml.safe_load(path.read_text())["development"]}
+    port = networks["development"]["cmd_settings"]["port"]
+    return {"Brownie's chain": (port, f"{path.name}: development: cmd_settings: port")}
 
 
 def run_phase(phase: Phase, env: dict[str, str], *, may_be_empty: bool) -> Outcome:
@@ -69,6 +82,11 @@ def run_phase(phase: Phase, env: dict[str, str], *, may_be_empty: bool) -> Outco
     """
     print(f"\n== {phase.name}", flush=True)
     started = time.monotonic()
+    try:
+        require_ports(phase.ports)
+    except PewError as error:
+        print(f"error: {error.message}\nhint:  {error.hint}", flush=True)
+        return Outcome(phase.name, False, 0)
     process = subprocess.Popen(phase.argv, cwd=ROOT, env=env)
     try:
         code = process.wait()

@@ -26,6 +26,7 @@ from ops.console import ROOT, CommandError, SetupError, guarded, run, say, step
 LOCK = Path("/run/lock/pew-engine.lock")
 SOCKET = Path("/var/run/docker.sock")
 PID_FILE = Path("/var/run/docker.pid")
+CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 SERVICE_PID_FILE = Path("/var/run/docker-ssd.pid")
 LOG = Path("/var/log/docker.log")
 TOOLS = ROOT / "build" / "tools"
@@ -249,6 +250,7 @@ def _start_engine() -> tuple[dict[str, Any], str]:
 
 def _start_service() -> str:
     """Start the service that the package brought; return what went wrong, empty when nothing did."""
+    _forget_dead_pids()
     systemd = Path("/run/systemd/system").is_dir()
     try:
         run(["systemctl", "start", "docker"] if systemd else ["service", "docker", "start"], timeout=120)
@@ -257,6 +259,17 @@ def _start_service() -> str:
             return error.message
         return _start_as_the_service_would()
     return ""
+
+
+def _forget_dead_pids() -> None:
+    """Remove pid files of before a reboot: dockerd would take any process that has such a pid now for itself."""
+    for path, name in ((PID_FILE, "dockerd"), (CONTAINERD_PID_FILE, "containerd")):
+        try:
+            if Path(f"/proc/{path.read_text().strip()}/comm").read_text().strip() == name:
+                continue
+        except OSError:
+            pass
+        path.unlink(missing_ok=True)
 
 
 def _start_as_the_service_would() -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import urllib.request
+from dataclasses import replace
+from pathlib import Path
 
 import docker
 import pytest
+from docker.errors import NotFound
 
 from ops import emulation, engine
 from ops.services import CHAIN_ID
+from ops.stack import RUN_LABEL, Stack
+
+NEVER_ENDING = "pew-test-never-ending"
 
 
 @pytest.mark.docker
@@ -72,3 +80,34 @@ def test_ganache_is_fresh_and_has_the_known_accounts(ganache: str) -> None:
     assert len(chain.eth.accounts) == 20
     assert chain.eth.accounts[0] == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     assert chain.eth.get_balance(chain.eth.accounts[19]) <= 1000 * 10**18
+
+
+def test_a_runs_containers_end_with_it(docker_client: docker.DockerClient, tmp_path: Path) -> None:
+    docker_client.api.import_image_from_data(never_ending_image(), repository=NEVER_ENDING, tag="1")
+    try:
+        with Stack(tmp_path, handle_signals=False) as stack:
+            mine = docker_client.containers.create(f"{NEVER_ENDING}:1", "/wait", labels={RUN_LABEL: stack.run_id})
+            other = docker_client.containers.create(f"{NEVER_ENDING}:1", "/wait", labels={RUN_LABEL: "another"})
+            mine.start()
+            mine.reload()
+            assert mine.status == "running"
+        with pytest.raises(NotFound):
+            docker_client.containers.get(mine.id)
+        other.reload()
+        assert other.status == "created"
+        other.remove()
+    finally:
+        docker_client.images.remove(f"{NEVER_ENDING}:1", force=True)
+
+
+def never_ending_image() -> bytes:
+    """A tar with one program: a branch to itself."""
+    native = next(each for each in emulation.PLATFORMS if emulation._is_native(each))
+    loop = {"x86_64": bytes.fromhex("ebfe"), "aarch64": bytes.fromhex("00000014"), "arm": bytes.fromhex("feffffea")}
+    binary = emulation.probe_binary(replace(native, code=loop[native.qemu]))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("wait")
+        entry.size, entry.mode = len(binary), 0o755
+        tar.addfile(entry, io.BytesIO(binary))
+    return archive.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -37,6 +38,20 @@ def test_all_phases_run_and_the_failed_one_is_named(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ")] == ["FAILED", "ok", "FAILED"]
     assert lines[-1].startswith("FAILED: lint 1, contracts 5 (")
+
+
+def test_a_phase_whose_port_is_taken_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {"the chain": (port, "networks.yaml: port")}
+        monkeypatch.setattr(check, "phases", lambda _: [Phase("contracts", "brownie test", ["/nonexistent"], ports)])
+        assert check.check(["contracts"]) == 1
+    out = capsys.readouterr().out
+    assert f"error: port {port} for the chain is taken by pid {os.getpid()}" in out
+    assert "hint:  end that process, or choose another port: networks.yaml: port=" in out
+    assert check.brownie_ports() == {"Brownie's chain": (8545, "networks.yaml: development: cmd_settings: port")}
 
 
 def test_success_is_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
