@@ -72,6 +72,7 @@ class Loop:
         self._began: dict[str, float] = {}
         self._report_waits = threading.Event()
         self._changed = threading.Event()
+        self._task_ended = threading.Event()
         self._drain = threading.Event()
         self._over = threading.Event()
 
@@ -124,6 +125,8 @@ class Loop:
             if new is None or new.stage is not old.stage or new.aborted is not old.aborted:
                 self._lanes.cancel(task_id)
                 stage = new.stage if new is not None else Stage.ENDED
+                if new is None:
+                    self._task_ended.set()
                 self._log.info("stage", task=task_id, stage=stage, before=old.stage)
         for effect in effects:
             if isinstance(effect, Effect):
@@ -220,14 +223,15 @@ class Loop:
                 self._over.wait(_REDO_SECONDS)
 
     def _metering(self) -> None:
-        saved = time.monotonic()
+        saved = 0.0
         while not self._over.wait(self._config.meter_seconds):
             state = self._state
             stance = self._power.look(time.time(), list(state.replicates.values()), self._began, state.draining)
             if stance != state.stance:
                 self._events.put((Weighed(stance), None))
-            if time.monotonic() - saved >= _SAVE_SECONDS:
+            if time.monotonic() - saved >= _SAVE_SECONDS or self._task_ended.is_set():
                 saved = time.monotonic()
+                self._task_ended.clear()
                 self._power.save()
 
     def _staking(self) -> None:
