@@ -1,0 +1,235 @@
+"""The scheduler's HTTP calls (docs/architecture.md, "Worker and scheduler: HTTP")."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from sqlalchemy import delete, insert
+from starlette.concurrency import run_in_threadpool
+
+from poco.hexes import bytes32
+from poco.states import ReplicateStatus as R
+from poco.wire import (
+    Challenge,
+    ChallengeRequest,
+    LoginRequest,
+    Notification,
+    Poll,
+    PollAnswer,
+    PoolConfig,
+    ResultLink,
+    Session,
+    StatusAnswer,
+    StatusUpdate,
+    WorkerInfo,
+)
+from scheduler import model as m
+from scheduler import store, web
+from scheduler import tables as t
+from scheduler.engine import Engine
+from scheduler.orderbook import KINDS, OrderBook
+from scheduler.sessions import Sessions
+from scheduler.uploads import Uploads
+from scheduler.views import Views
+from scheduler.watcher import Watcher
+from scheduler.web import HttpError
+
+_CID = re.compile(r"b[a-z2-7]{58}")
+#: An open poll looks this often whether its worker is still there.
+LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the calls are made of."""
+
+    pool: PoolConfig
+    engine: Engine
+    watcher: Watcher
+    sessions: Sessions
+    uploads: Uploads
+    views: Views
+    book: OrderBook
+
+
+def wallet_of(request: Request) -> str:
+    """Whose session the request shows."""
+    services: Services = request.app.state.services
+    return services.sessions.wallet_of(web.bearer(request), services.engine.now())
+
+
+Worker = Annotated[str, Depends(wallet_of)]
+
+
+def build(s: Services) -> FastAPI:
+    """The application."""
+    app = FastAPI(title="Positive Energy Worker: scheduler", docs_url=None, redoc_url=None, openapi_url=None)
+    web.install(app)
+    app.state.services = s
+    app.state.stopping = asyncio.Event()
+
+    @app.get("/config")
+    def config() -> PoolConfig:
+        return s.pool
+
+    @app.post("/login/challenge")
+    def challenge(body: ChallengeRequest) -> Challenge:
+        return s.sessions.challenge(body.wallet, s.engine.now())
+
+    @app.post("/login")
+    def login(body: LoginRequest) -> Session:
+        return s.sessions.login(body, s.engine.now())
+
+    @app.put("/workers/me", status_code=HTTPStatus.NO_CONTENT)
+    def register(body: WorkerInfo, wallet: Worker) -> None:
+        now = s.engine.now()
+        with s.engine.store.write() as db:
+            store.ensure_worker(db, wallet, now)
+            s.engine.roll.register(wallet, body, now)
+            s.engine.roll.flush(db, now)
+        s.engine.work_to_lease.set()
+
+    @app.post("/poll")
+    async def poll(body: Poll, request: Request, wallet: Worker) -> PollAnswer:
+        return await _poll(s, app.state.stopping, request, body, wallet)
+
+    @app.post("/tasks/{task_id}/status")
+    def report(task_id: str, body: StatusUpdate, wallet: Worker) -> StatusAnswer:
+        return _report(s, bytes32(task_id), body, wallet)
+
+    @app.put("/results/{task_id}")
+    async def upload(task_id: str, request: Request, wallet: Worker) -> ResultLink:
+        length = request.headers.get("content-length")
+        return await s.uploads.take(bytes32(task_id), wallet, length, request.stream())
+
+    @app.get("/status")
+    def status() -> dict[str, Any]:
+        return s.views.status(s.pool.workerpool)
+
+    @app.get("/tasks/{task_id}")
+    def task(task_id: str) -> dict[str, Any]:
+        found = s.views.task(bytes32(task_id))
+        if found is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_TASK", f"there is no task {task_id} in this pool")
+        return found
+
+    @app.get("/ipfs/{cid}")
+    def result(cid: str) -> Response:
+        return _result(s.uploads.folder, cid)
+
+    for kind in KINDS:
+        _book_calls(app, s, kind)
+    return app
+
+
+async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Poll, wallet: str) -> PollAnswer:
+    seen = s.engine.roll.get(wallet)
+    if seen is None or not seen.registered:
+        raise HttpError(HTTPStatus.CONFLICT, "NOT_REGISTERED", "this worker is not registered", "PUT /workers/me first")
+    end = time.monotonic() + body.wait_seconds
+    s.engine.roll.heard(wallet, body, s.engine.now(), s.engine.clock() + body.wait_seconds)
+    try:
+        with s.engine.bell.waiting(wallet) as rung:
+            found = await run_in_threadpool(_fetch, s, wallet, body.acked)
+            s.engine.work_to_lease.set()
+            while not found and not stopping.is_set() and (left := end - time.monotonic()) > 0:
+                try:
+                    await asyncio.wait_for(rung.wait(), min(left, LOOK_SECONDS))
+                except TimeoutError:
+                    if await request.is_disconnected():
+                        break
+                    continue
+                rung.clear()
+                found = await run_in_threadpool(_fetch, s, wallet, None)
+    finally:
+        s.engine.roll.hung_up(wallet, s.engine.now())
+    return PollAnswer(notifications=found, server_time=s.engine.now())
+
+
+def _fetch(s: Services, wallet: str, acked: int | None) -> list[Notification]:
+    if acked is not None:
+        with s.engine.store.read() as db:
+            first = store.unacked(db, wallet, 1)
+        if not first:
+            return []
+        if first[0].seq <= acked:
+            with s.engine.store.write() as db:
+                store.acknowledge(db, wallet, acked)
+    with s.engine.store.read() as db:
+        return store.unacked(db, wallet)
+
+
+def _report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> StatusAnswer:
+    if body.exit_code is not None or body.reason or body.logs is not None:
+        _keep_report(s, task_id, body, wallet)
+    event = m.Reported(wallet, body.status, body.cause)
+    if body.status in {R.CONTRIBUTED, R.REVEALED}:
+        s.watcher.look()
+    verdict = s.engine.report(task_id, wallet, event)
+    if verdict is None:
+        raise HttpError(
+            HTTPStatus.CONFLICT,
+            "IMPOSSIBLE_STATUS",
+            f"{body.status} cannot be now, by what is known of this replicate and by the chain",
+            "report what has happened, in its order, after it is mined",
+        )
+    return StatusAnswer(verdict=verdict)
+
+
+def _keep_report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> None:
+    with s.engine.store.write() as db:
+        task = store.load_task(db, task_id)
+        if task is None or task.replicate(wallet) is None:
+            return
+        logs = body.logs
+        db.execute(delete(t.reports).where((t.reports.c.task_id == task_id) & (t.reports.c.worker == wallet)))
+        row = {"stdout": logs.stdout if logs else "", "stderr": logs.stderr if logs else "", "reason": body.reason}
+        db.execute(insert(t.reports).values(task_id=task_id, worker=wallet, exit_code=body.exit_code, **row))
+
+
+def _result(folder: Path, cid: str) -> Response:
+    path = folder / cid
+    if not _CID.fullmatch(cid) or not path.is_file():
+        raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_RESULT", "there is no such result here")
+    return FileResponse(path, media_type="application/zip", filename=f"{cid}.zip")
+
+
+def _book_calls(app: FastAPI, s: Services, kind: str) -> None:
+    """POST and GET of one kind of order."""
+
+    def check_chain(request: Request) -> None:
+        asked = request.query_params.get("chainId")
+        if asked is not None and asked != str(s.pool.chain_id):
+            raise HttpError(
+                HTTPStatus.BAD_REQUEST, "WRONG_CHAIN", f"this book is of chain {s.pool.chain_id}, not {asked[:20]}"
+            )
+
+    @app.post(f"/{kind}orders")
+    async def publish(request: Request) -> JSONResponse:
+        check_chain(request)
+        try:
+            body = await request.json()
+        except (ValueError, RecursionError):
+            raise HttpError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "the request is not JSON") from None
+        return JSONResponse(await run_in_threadpool(s.book.publish, kind, body, s.engine.now()))
+
+    @app.get(f"/{kind}orders")
+    def listing(request: Request) -> JSONResponse:
+        check_chain(request)
+        return JSONResponse(s.book.list(kind, dict(request.query_params)))
+
+    @app.get(f"/{kind}orders/{{order_hash}}")
+    def one(order_hash: str, request: Request) -> JSONResponse:
+        check_chain(request)
+        found = s.book.get(kind, order_hash)
+        if found is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_ORDER", f"order {order_hash[:70]} is not in this book")
+        return JSONResponse(found)

@@ -1,0 +1,82 @@
+"""`scheduler.yaml`: one file says all; what is wrong in it is said by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from poco.errors import BadInputError
+from poco.wire import Address
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Span = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Tls(BaseModel):
+    """PEM files; both are needed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    certificate: Path
+    key: Path
+
+
+class Config(BaseModel):
+    """All settings. Relative paths are relative to the configuration file; spans are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rpc_url: Annotated[str, Field(pattern=r"^https?://")]
+    deployment: Path
+    workerpool: Address
+    keystore: Path
+    password_file: Path
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: Port = 8400
+    tls: Tls | None = None
+    #: how often workers poll at most, told to them by `GET /config`
+    poll_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    #: how often the chain is asked for new blocks
+    chain_poll_seconds: Span = 0.5
+    #: silence after which a worker is UNKNOWN, and after which its tasks go to others
+    unknown_after: Span = 30
+    lost_after: Span = 120
+    max_result_bytes: Annotated[int, Field(ge=1024, le=2**40)] = 256 * 2**20
+    #: wallets that may log in; all where empty
+    allowed_workers: list[Address] = []
+
+    @field_validator("lost_after")
+    @classmethod
+    def _after_unknown(cls, value: float, info: object) -> float:
+        unknown = getattr(info, "data", {}).get("unknown_after", 0)
+        if value <= unknown:
+            raise ValueError(f"must be longer than unknown_after ({unknown:g})")
+        return value
+
+
+def load(path: Path) -> Config:
+    """Read and check the file; BadInputError names the setting that is wrong."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise BadInputError(f"there is no configuration {path}", hint="see docs/reference/scheduler.md") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInputError(f"{path} cannot be read: {error}", hint="it must be YAML") from None
+    if not isinstance(data, dict):
+        raise BadInputError(f"{path} holds no settings", hint="see docs/reference/scheduler.md")
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        raise BadInputError(f"{path}: {said}", hint="see docs/reference/scheduler.md") from None
+    base = path.resolve().parent
+    where: dict[str, object] = {
+        name: base / getattr(config, name) for name in ("deployment", "keystore", "password_file", "data_dir")
+    }
+    if config.tls:
+        where["tls"] = Tls(certificate=base / config.tls.certificate, key=base / config.tls.key)
+    return config.model_copy(update=where)

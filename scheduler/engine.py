@@ -1,0 +1,271 @@
+"""Applies events to tasks: core decides, the store keeps, and whoever waits is woken. Every change passes here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Connection, insert, select
+
+from chain.wallet import Wallet
+from poco.errors import Cause
+from poco.hexes import ZERO_ADDRESS
+from poco.ids import authorization_hash
+from poco.states import Presence
+from poco.states import ReplicateStatus as R
+from poco.wire import NotificationType, Start, Verdict
+from scheduler import core, matcher, store
+from scheduler import model as m
+from scheduler import tables as t
+from scheduler.bell import Bell
+from scheduler.funds import Funds
+from scheduler.log import log
+from scheduler.presence import Roll, Seen
+from scheduler.store import Store
+
+#: How many tasks one round of leasing looks at, and how many a round of the clock.
+BATCH = 500
+
+
+class Engine:
+    """The scheduler's moving part, called from the watcher, the outbox, the clock and the HTTP handlers.
+
+    Args:
+        wallet: the pool owner's; signs the leave to contribute.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self, database: Store, roll: Roll, funds: Funds, wallet: Wallet, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.store = database
+        self.roll = roll
+        self.funds = funds
+        self.wallet = wallet
+        self.bell = Bell()
+        self.clock = clock
+        #: set when there is something to lease, and when there is something to send
+        self.work_to_lease = threading.Event()
+        self.work_to_send = threading.Event()
+
+    def now(self) -> int:
+        return int(self.clock())
+
+    def apply(self, task_id: str, event: m.Event) -> list[m.Effect]:
+        """One event in a transaction of its own; the effects that were performed."""
+        with self.store.write() as db:
+            effects = self.apply_in(db, task_id, event)
+        self.announce(effects)
+        return effects
+
+    def apply_in(self, db: Connection, task_id: str, event: m.Event) -> list[m.Effect]:
+        """One event inside a transaction; call `announce` with the effects once that is committed."""
+        task = store.load_task(db, task_id)
+        if task is None:
+            return [m.Answer(Verdict.ABORT)] if isinstance(event, m.Reported) else []
+        now = self.now()
+        after, effects = core.step(task, event, now)
+        if after != task:
+            store.save_task(db, task, after, now)
+        for effect in effects:
+            self._perform(db, after, effect, now)
+        if isinstance(event, m.Reported) and event.cause is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED:
+            self._learn(db, task.app, event.worker, now)
+        if after.status is not task.status:
+            log("task", task=task_id, status=after.status.value)
+        return list(effects)
+
+    def add_tasks(self, db: Connection, tasks: Iterable[m.Task]) -> list[m.Effect]:
+        """Store the tasks of a new deal and begin with them."""
+        effects: list[m.Effect] = []
+        now = self.now()
+        for task in tasks:
+            if store.add_task(db, task, now):
+                log("task", task=task.id, deal=task.deal_id, index=task.index, status=task.status.value)
+                effects += self.apply_in(db, task.id, m.Tick())
+        return effects
+
+    def announce(self, effects: Iterable[m.Effect]) -> None:
+        """Wake those whom committed effects concern."""
+        for effect in effects:
+            if isinstance(effect, m.Notify | m.Authorize):
+                self.bell.ring(effect.worker)
+            elif isinstance(effect, m.Send):
+                self.work_to_send.set()
+        self.work_to_lease.set()
+
+    def report(self, task_id: str, worker: str, event: m.Reported) -> Verdict | None:
+        """A worker's news; None where it claims what cannot be."""
+        effects = self.apply(task_id, event)
+        log("report", task=task_id, worker=worker, status=event.status.value, cause=event.cause)
+        return next((e.verdict for e in effects if isinstance(e, m.Answer)), Verdict.ABORT)
+
+    # --- the clock
+
+    def tick(self) -> None:
+        """What time alone requires: deadlines, and the tasks of workers that are gone or sleep too long."""
+        now = self.now()
+        with self.store.read() as db:
+            due = store.due_tasks(db, now, BATCH)
+        for task_id in due:
+            self.apply(task_id, m.Tick())
+        for seen in self.roll.all():
+            presence = self.roll.presence(seen, now)
+            if presence in {Presence.LOST, Presence.ASLEEP}:
+                self._release(seen, presence)
+
+    def flush(self) -> None:
+        """Write down who was heard of."""
+        if self.roll.dirty:
+            with self.store.write() as db:
+                self.roll.flush(db, self.clock())
+
+    def _release(self, seen: Seen, presence: Presence) -> None:
+        with self.store.read() as db:
+            held = [(task_id, r) for task_id, r in store.tasks_of_worker(db, seen.wallet) if r.status in _HELD]
+            tasks = {task_id: store.load_task(db, task_id) for task_id, _ in held}
+        for task_id, _ in held:
+            task = tasks[task_id]
+            if task is None:
+                continue
+            too_late = seen.resume_at is None or seen.resume_at + task.run_seconds > task.contribution_deadline
+            if presence is Presence.LOST or too_late:
+                log("worker_lost", level="warning", worker=seen.wallet, task=task_id, presence=presence.value)
+                self.apply(task_id, m.WorkerLost(seen.wallet))
+
+    # --- leases
+
+    def lease(self) -> None:
+        """Give waiting workers what they can do; say why where they get nothing."""
+        now = self.now()
+        with self.store.read() as db:
+            tasks = [task for task in store.wanted_tasks(db, BATCH) if core.wants_worker(task, now)]
+            barred = {(row.app, row.platform) for row in db.execute(select(t.missing_images))}
+        polling = self.bell.open_polls()
+        for seen in sorted(self.roll.all(), key=lambda s: s.last_seen):
+            if seen.wallet in polling and seen.registered:
+                tasks = self._lease_to(seen, tasks, barred, now)
+        self._exhaust(tasks, barred, now)
+
+    def _lease_to(self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> list[m.Task]:
+        while True:
+            candidate = self.candidate(seen, now, with_stake=bool(tasks))
+            choice = matcher.choose(candidate, tasks, barred, now)
+            self.roll.explain(seen.wallet, choice.reason)
+            if choice.task is None:
+                return tasks
+            standing = self.funds.standing(seen.wallet)
+            weight = standing.weight if standing else 2
+            self.funds.forget(seen.wallet)
+            done = self.apply(choice.task.id, m.Leased(seen.wallet, weight))
+            if any(isinstance(effect, m.Authorize) for effect in done):
+                log("lease", task=choice.task.id, worker=seen.wallet, name=seen.name)
+            with self.store.read() as db:
+                changed = store.load_task(db, choice.task.id)
+            tasks = [task for task in tasks if task.id != choice.task.id]
+            if changed is not None and core.wants_worker(changed, now):
+                tasks.append(changed)
+
+    def candidate(self, seen: Seen, now: int, *, with_stake: bool = True) -> matcher.Candidate:
+        """A worker as the matcher sees it."""
+        with self.store.read() as db:
+            held = store.tasks_of_worker(db, seen.wallet)
+        given = sum(r.status is R.CREATED and task_id not in seen.running for task_id, r in held)
+        standing = self.funds.standing(seen.wallet) if with_stake else None
+        return matcher.Candidate(
+            wallet=seen.wallet,
+            platforms=seen.platforms,
+            presence=self.roll.presence(seen, now),
+            free_slots=seen.free_slots,
+            stake=standing.stake if standing else None,
+            resume_at=seen.resume_at,
+            given=given,
+        )
+
+    def _exhaust(self, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> None:
+        """Where replicates failed and nobody else could do it, the failure is the task's."""
+        failing = [task for task in tasks if not task.exhausted and any(r.status is R.FAILED for r in task.replicates)]
+        if not failing:
+            return
+        workers = [self.candidate(seen, now) for seen in self.roll.all() if seen.registered]
+        for task in failing:
+            if not any(matcher.could_still(worker, task, barred) for worker in workers):
+                log("exhausted", level="warning", task=task.id)
+                self.apply(task.id, m.Exhausted())
+
+    # --- effects
+
+    def _perform(self, db: Connection, task: m.Task, effect: m.Effect, now: int) -> None:
+        if isinstance(effect, m.Send):
+            store.queue_transaction(db, effect, now)
+        elif isinstance(effect, m.Notify):
+            store.add_notification(db, effect, now)
+        elif isinstance(effect, m.Authorize):
+            leave = self.wallet.sign_message(authorization_hash(effect.worker, task.id))
+            start = Start(
+                deal_id=task.deal_id, index=task.index, enclave_challenge=ZERO_ADDRESS, authorization=leave
+            ).model_dump()
+            store.add_notification(db, m.Notify(effect.worker, NotificationType.START, task.id, start), now)
+
+    def _learn(self, db: Connection, app: str, worker: str, now: int) -> None:
+        seen = self.roll.get(worker)
+        for platform in seen.platforms if seen else ():
+            known = (t.missing_images.c.app == app) & (t.missing_images.c.platform == platform)
+            if db.execute(select(t.missing_images).where(known)).first() is None:
+                db.execute(insert(t.missing_images).values(app=app, platform=platform, learned_at=now))
+
+
+_HELD = frozenset(
+    {
+        R.CREATED,
+        R.STARTED,
+        R.APP_DOWNLOADED,
+        R.DATA_DOWNLOADED,
+        R.COMPUTING,
+        R.COMPUTED,
+        R.CONTRIBUTING,
+        R.FAILED,
+        R.RESULT_UPLOAD_REQUESTED,
+        R.RESULT_UPLOADING,
+    }
+)
+
+
+class Clock(threading.Thread):
+    """Ticks once a second, and leases whenever something has changed.
+
+    Args:
+        ready: whether the chain has been read up to its end; nothing is leased before.
+    """
+
+    def __init__(self, engine: Engine, ready: Callable[[], bool]) -> None:
+        super().__init__(name="clock", daemon=True)
+        self._engine = engine
+        self._ready = ready
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        ticked = flushed = 0.0
+        while not self._stopping.is_set():
+            woken = self._engine.work_to_lease.wait(0.5)
+            self._engine.work_to_lease.clear()
+            try:
+                now = time.monotonic()
+                if now - ticked >= 0.5:
+                    ticked = now
+                    self._engine.tick()
+                if now - flushed >= 2:
+                    flushed = now
+                    self._engine.flush()
+                if self._ready() and (woken or now == ticked):
+                    self._engine.lease()
+            except Exception as error:  # one bad round must not end the clock
+                log("clock_failed", level="error", error=repr(error))
+                self._stopping.wait(1)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._engine.work_to_lease.set()
+        self.join(10)
+        self._engine.flush()

@@ -1,0 +1,77 @@
+"""What is in the escrow: looked at before each lease, and for the pool's standing orders."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from chain.client import Chain
+from poco.consensus import stake, weight
+from poco.errors import BadInputError, PewError
+
+#: Per cent of the pool's price that the contracts lock of the scheduler at each deal.
+SCHEDULER_STAKE_RATIO = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A worker's free stake (nRLC) and weight in the consensus."""
+
+    stake: int
+    weight: int
+
+
+class Funds:
+    """Reads the escrow, remembering each worker's account for `seconds`."""
+
+    def __init__(self, chain: Chain, seconds: float = 5) -> None:
+        self.chain = chain
+        self.seconds = seconds
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, Standing]] = {}
+
+    def standing(self, wallet: str) -> Standing | None:
+        """None where the chain does not answer."""
+        with self._lock:
+            found = self._known.get(wallet)
+        if found and time.monotonic() - found[0] < self.seconds:
+            return found[1]
+        try:
+            standing = Standing(self.chain.account(wallet).stake, weight(self.chain.score(wallet)))
+        except PewError:
+            return None
+        with self._lock:
+            self._known[wallet] = (time.monotonic(), standing)
+        return standing
+
+    def forget(self, wallet: str) -> None:
+        """Its account has changed."""
+        with self._lock:
+            self._known.pop(wallet, None)
+
+
+def scheduler_stake(price: int) -> int:
+    """What the contracts lock of the scheduler for one task at that price, nRLC."""
+    return stake(price, SCHEDULER_STAKE_RATIO)
+
+
+def check_gas(chain: Chain, owner: str) -> None:
+    """BadInputError where the pool's owner could not send a single transaction."""
+    if chain.native_balance(owner) == 0 and int(chain.ask(lambda: chain.web3.eth.gas_price)) > 0:
+        raise BadInputError(
+            f"the scheduler's wallet {owner} has no native currency to pay for transactions",
+            hint="send it some, then start again",
+            code="NO_GAS",
+        )
+
+
+def check_deposit(chain: Chain, owner: str, needed: int, purpose: str) -> None:
+    """BadInputError with the missing sum where the escrow account of `owner` does not cover `needed` nRLC."""
+    free = chain.account(owner).stake
+    if free < needed:
+        raise BadInputError(
+            f"{owner} has {free} nRLC free in escrow, {purpose} needs {needed}",
+            hint=f"deposit {needed - free} nRLC more (pew account deposit)",
+            code="DEPOSIT_TOO_LOW",
+        )

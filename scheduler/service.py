@@ -1,0 +1,157 @@
+"""One scheduler process: what it needs is checked, then its threads and its HTTP server run until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import IO
+
+import uvicorn
+
+from chain import deployment as deployments
+from chain import wallet as wallets
+from chain.client import Chain
+from chain.transactions import Sender
+from poco.errors import BadInputError
+from poco.wire import PROTOCOL, PoolConfig
+from scheduler import api, funds, lock
+from scheduler.config import Config
+from scheduler.engine import Clock, Engine
+from scheduler.log import log
+from scheduler.orderbook import OrderBook
+from scheduler.outbox import Outbox
+from scheduler.presence import Roll
+from scheduler.sessions import Sessions
+from scheduler.store import Store
+from scheduler.uploads import Uploads
+from scheduler.views import Views
+from scheduler.watcher import Watcher
+
+
+class Scheduler:
+    """Everything of one pool.
+
+    Raises (when made):
+        BadInputError: wrong chain, wrong owner, unreadable keystore, no gas, or another process on the same data.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        deployment = deployments.load(config.deployment)
+        wallet = wallets.load(config.keystore, wallets.read_password(config.password_file))
+        self.chain = Chain(config.rpc_url, deployment)
+        self.chain.check()
+        owner = self.chain.workerpool(config.workerpool).owner
+        if owner != wallet.address:
+            raise BadInputError(
+                f"workerpool {config.workerpool} belongs to {owner}, the keystore holds {wallet.address}",
+                hint="use the keystore of the pool's owner, or the pool of this wallet",
+                code="WRONG_OWNER",
+            )
+        funds.check_gas(self.chain, wallet.address)
+        self._held: IO[str] = lock.acquire(config.data_dir)
+        self.store = Store(config.data_dir / "scheduler.db")
+        roll = Roll(config.unknown_after, config.lost_after)
+        self.engine = Engine(self.store, roll, funds.Funds(self.chain), wallet)
+        with self.store.read() as db:
+            roll.load(db, self.engine.now())
+        self.watcher = Watcher(self.engine, self.chain, config.workerpool, config.chain_poll_seconds)
+        self.outbox = Outbox(self.engine, self.chain, Sender(self.chain, wallet))
+        self.clock = Clock(self.engine, lambda: self.watcher.caught_up and not self.watcher.trouble)
+        book = OrderBook(self.store, self.chain)
+        self.services = api.Services(
+            pool=PoolConfig(
+                protocol=PROTOCOL,
+                chain_id=deployment.chain_id,
+                hub=deployment.hub,
+                workerpool=config.workerpool,
+                scheduler=wallet.address,
+                poll_seconds=config.poll_seconds,
+            ),
+            engine=self.engine,
+            watcher=self.watcher,
+            sessions=Sessions(self.store, deployment.chain_id, config.workerpool, config.allowed_workers),
+            uploads=Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes),
+            views=Views(self.engine, self.chain, self.watcher, self.outbox, book),
+            book=book,
+        )
+        self.app = api.build(self.services)
+
+    def start(self) -> None:
+        """Start the threads (not the HTTP server)."""
+        for thread in (self.watcher, self.outbox, self.clock):
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop the threads and let go of the data."""
+        for thread in (self.clock, self.outbox, self.watcher):
+            thread.stop()
+        self.store.close()
+        self._held.close()
+
+
+def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        BadInputError: as `Scheduler`, or the port is taken.
+    """
+    listener = _listen(config.host, config.port)
+    try:
+        scheduler = Scheduler(config)
+    except BaseException:
+        listener.close()
+        raise
+    scheduler.start()
+    log("started", workerpool=config.workerpool, hub=scheduler.services.pool.hub, host=config.host, port=config.port)
+    try:
+        asyncio.run(_serve(scheduler, listener))
+    finally:
+        scheduler.stop()
+        log("stopped")
+
+
+async def _serve(scheduler: Scheduler, listener: socket.socket) -> None:
+    tls = scheduler.config.tls
+    settings = uvicorn.Config(
+        scheduler.app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=str(tls.certificate) if tls else None,
+        ssl_keyfile=str(tls.key) if tls else None,
+    )
+    server = uvicorn.Server(settings)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+        scheduler.app.state.stopping.set()
+        scheduler.engine.bell.ring_all()
+
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise BadInputError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            hint="stop what listens there (an earlier scheduler?), or set another port",
+            code="PORT_TAKEN",
+        ) from None
+    return listener

@@ -1,0 +1,267 @@
+"""What the scheduler remembers: SQLite (WAL) through SQLAlchemy Core, with Alembic migrations.
+
+All changes of one event go into one transaction with its effects. A write transaction is exclusive in the process and
+in the file, so that what it read is still true when it commits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+
+from poco.errors import Cause
+from poco.states import ReplicateStatus, TaskStatus
+from poco.wire import Notification
+from scheduler import tables as t
+from scheduler.core import wants_worker
+from scheduler.model import Notify, Replicate, Send, Task, Tx
+from scheduler.rules import due
+
+QUEUED, SENT, DONE, FAILED = "QUEUED", "SENT", "DONE", "FAILED"
+
+_TASK_FIELDS = [f.name for f in fields(Task) if f.name != "replicates"]
+_REPLICATE_FIELDS = [f.name for f in fields(Replicate)]
+
+
+class Store:
+    """The database at `path` (created and migrated when opened)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writing = threading.RLock()
+        self._writer = _engine(path, "BEGIN IMMEDIATE")
+        self._reader = _engine(path, "BEGIN")
+        migrate(path)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One exclusive transaction: all or nothing."""
+        with self._writing, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view that waits for nobody."""
+        with self._reader.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def migrate(path: Path) -> None:
+    """Bring the database to the newest schema."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files("scheduler") / "migrations"))
+    config.attributes["url"] = f"sqlite:///{path}"
+    command.upgrade(config, "head")
+
+
+def _engine(path: Path, begin: str) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy says when a transaction begins
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+# --- tasks
+
+
+def add_task(db: Connection, task: Task, now: int) -> bool:
+    """Store a new task; False where it is known."""
+    if db.scalar(select(t.tasks.c.id).where(t.tasks.c.id == task.id)) is not None:
+        return False
+    db.execute(insert(t.tasks).values(**_task_row(task, now)))
+    _remember(db, now, task_id=task.id, status=task.status)
+    return True
+
+
+def load_task(db: Connection, task_id: str) -> Task | None:
+    row = db.execute(select(t.tasks).where(t.tasks.c.id == task_id)).mappings().first()
+    return None if row is None else load_tasks(db, [row])[0]
+
+
+def load_tasks(db: Connection, rows: Any) -> list[Task]:
+    """Tasks of rows of `tasks`, with their replicates."""
+    rows = list(rows)
+    found: dict[str, list[Replicate]] = {row["id"]: [] for row in rows}
+    for start in range(0, len(rows), 500):
+        ids = [row["id"] for row in rows[start : start + 500]]
+        query = select(t.replicates).where(t.replicates.c.task_id.in_(ids)).order_by(t.replicates.c.position)
+        for r in db.execute(query).mappings():
+            found[r["task_id"]].append(_replicate(r))
+    return [_task(row, tuple(found[row["id"]])) for row in rows]
+
+
+def save_task(db: Connection, before: Task, after: Task, now: int) -> None:
+    """Write what changed, with its history."""
+    db.execute(update(t.tasks).where(t.tasks.c.id == after.id).values(**_task_row(after, now)))
+    if before.status is not after.status:
+        _remember(db, now, task_id=after.id, status=after.status, cause=after.error)
+    known = {r.worker: r for r in before.replicates}
+    for position, r in enumerate(after.replicates):
+        old = known.get(r.worker)
+        if old == r:
+            continue
+        row = {**_plain(asdict(r)), "task_id": after.id, "position": position}
+        if old is None:
+            db.execute(insert(t.replicates).values(**row))
+        else:
+            where = (t.replicates.c.task_id == after.id) & (t.replicates.c.worker == r.worker)
+            db.execute(update(t.replicates).where(where).values(**row))
+        if old is None or old.status is not r.status or old.attempt != r.attempt:
+            _remember(db, now, task_id=after.id, worker=r.worker, status=r.status, cause=r.cause)
+
+
+def wanted_tasks(db: Connection, limit: int) -> list[Task]:
+    """Tasks that may want a worker, the earliest contribution deadline first."""
+    query = select(t.tasks).where(t.tasks.c.wanted).order_by(t.tasks.c.contribution_deadline, t.tasks.c.id).limit(limit)
+    return load_tasks(db, db.execute(query).mappings())
+
+
+def due_tasks(db: Connection, now: int, limit: int) -> list[str]:
+    query = select(t.tasks.c.id).where(t.tasks.c.due_at <= now).order_by(t.tasks.c.due_at).limit(limit)
+    return list(db.scalars(query))
+
+
+def tasks_of_worker(db: Connection, worker: str) -> list[tuple[str, Replicate]]:
+    """(task id, replicate) of that worker in every task that has not ended."""
+    ended = (TaskStatus.COMPLETED, TaskStatus.FAILED)
+    query = (
+        select(t.replicates)
+        .join(t.tasks, t.tasks.c.id == t.replicates.c.task_id)
+        .where(t.replicates.c.worker == worker, t.tasks.c.status.not_in(ended))
+    )
+    return [(row["task_id"], _replicate(row)) for row in db.execute(query).mappings()]
+
+
+def _task_row(task: Task, now: int) -> dict[str, Any]:
+    row = {name: getattr(task, name) for name in _TASK_FIELDS}
+    return {**_plain(row), "wanted": wants_worker(task, now), "due_at": due(task)}
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.value if isinstance(v, TaskStatus | ReplicateStatus | Cause | Tx) else v for k, v in row.items()}
+
+
+def _task(row: Any, replicates: tuple[Replicate, ...]) -> Task:
+    values = {name: row[name] for name in _TASK_FIELDS}
+    values["status"] = TaskStatus(values["status"])
+    values["error"] = Cause(values["error"]) if values["error"] else None
+    values["sent"] = Tx(values["sent"]) if values["sent"] else None
+    return Task(**values, replicates=replicates)
+
+
+def _replicate(row: Any) -> Replicate:
+    values = {name: row[name] for name in _REPLICATE_FIELDS}
+    values["status"] = ReplicateStatus(values["status"])
+    for name in ("cause", "asked"):
+        values[name] = Cause(values[name]) if values[name] else None
+    return Replicate(**values)
+
+
+def _remember(db: Connection, now: int, **row: Any) -> None:
+    db.execute(insert(t.history).values(**_plain(row), at=now))
+
+
+# --- notifications
+
+
+def ensure_worker(db: Connection, wallet: str, now: int) -> None:
+    """A row for a wallet that may never have registered here."""
+    if db.scalar(select(t.workers.c.wallet).where(t.workers.c.wallet == wallet)) is None:
+        empty = {"platforms": [], "cpus": 0, "memory_mb": 0, "disk_mb": 0, "energy": {}, "free_slots": 0}
+        # starting at the time, numbers go on rising even where an earlier store was lost
+        row = {"wallet": wallet, "name": "", "presence": "UNKNOWN", "last_seen": 0, "next_seq": now * 1000, **empty}
+        db.execute(insert(t.workers).values(**row, registered=False))
+
+
+def add_notification(db: Connection, notify: Notify, now: int) -> None:
+    ensure_worker(db, notify.worker, now)
+    mine = t.workers.c.wallet == notify.worker
+    seq = db.scalar(select(t.workers.c.next_seq).where(mine))
+    db.execute(update(t.workers).where(mine).values(next_seq=t.workers.c.next_seq + 1))
+    row = {"worker": notify.worker, "seq": seq, "type": notify.type.value, "task_id": notify.task_id}
+    db.execute(insert(t.notifications).values(**row, data=dict(notify.data)))
+
+
+def unacked(db: Connection, worker: str, limit: int = 100) -> list[Notification]:
+    n = t.notifications.c
+    query = select(t.notifications).where(n.worker == worker).order_by(n.seq).limit(limit)
+    return [
+        Notification(seq=r["seq"], type=r["type"], task_id=r["task_id"], data=r["data"])
+        for r in db.execute(query).mappings()
+    ]
+
+
+def acknowledge(db: Connection, worker: str, seq: int) -> None:
+    """Forget what the worker has durably taken over."""
+    n = t.notifications.c
+    db.execute(delete(t.notifications).where(n.worker == worker, n.seq <= seq))
+
+
+def waiting_workers(db: Connection) -> set[str]:
+    """Workers for whom a notification lies ready."""
+    return set(db.scalars(select(t.notifications.c.worker).distinct()))
+
+
+# --- outbox
+
+
+def queue_transaction(db: Connection, send: Send, now: int) -> None:
+    row = {"task_id": send.task_id, "kind": send.kind.value, "location": send.location, "status": QUEUED}
+    db.execute(insert(t.outbox).values(**row, not_before=now, created_at=now, updated_at=now))
+
+
+def next_transaction(db: Connection, now: int) -> dict[str, Any] | None:
+    """The oldest that is on its way, else the oldest that may go."""
+    o = t.outbox.c
+    query = (
+        select(t.outbox)
+        .where(o.status.in_((QUEUED, SENT)), o.not_before <= now)
+        .order_by(o.status.desc(), o.id)
+        .limit(1)
+    )
+    row = db.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def set_transaction(db: Connection, number: int, now: int, **values: Any) -> None:
+    db.execute(update(t.outbox).where(t.outbox.c.id == number).values(**values, updated_at=now))
+
+
+# --- numbers and counts
+
+
+def get_meta(db: Connection, name: str) -> str | None:
+    return db.scalar(select(t.meta.c.value).where(t.meta.c.name == name))
+
+
+def set_meta(db: Connection, name: str, value: str) -> None:
+    if db.execute(update(t.meta).where(t.meta.c.name == name).values(value=value)).rowcount == 0:
+        db.execute(insert(t.meta).values(name=name, value=value))
+
+
+def count_by_status(db: Connection) -> dict[str, int]:
+    rows = db.execute(select(t.tasks.c.status, func.count()).group_by(t.tasks.c.status))
+    return {row[0]: row[1] for row in rows}

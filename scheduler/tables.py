@@ -1,0 +1,220 @@
+"""The scheduler's tables. Instants are Unix seconds; ids, hashes and addresses are text; amounts are nRLC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+#: Numbers that live longer than any row: schema of the chain read so far.
+meta = Table("meta", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False))
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", String(66), primary_key=True),
+    Column("deal_id", String(66), nullable=False, index=True),
+    Column("index", BigInteger, nullable=False),
+    Column("app", String(42), nullable=False),
+    Column("callback", Boolean, nullable=False),
+    Column("trust", BigInteger, nullable=False),
+    Column("worker_stake", BigInteger, nullable=False),
+    Column("run_seconds", BigInteger, nullable=False),
+    Column("contribution_deadline", BigInteger, nullable=False),
+    Column("final_deadline", BigInteger, nullable=False),
+    Column("status", String(24), nullable=False, index=True),
+    Column("reveal_deadline", BigInteger, nullable=False),
+    Column("consensus", String(66)),
+    Column("digest", String(66)),
+    Column("uploader", String(42)),
+    Column("upload_since", BigInteger, nullable=False),
+    Column("location", Text),
+    Column("exhausted", Boolean, nullable=False),
+    Column("error", String(40)),
+    Column("sent", String(12)),
+    Column("tx_failures", Integer, nullable=False),
+    Column("retry_at", BigInteger, nullable=False),
+    # what the loops look for
+    Column("wanted", Boolean, nullable=False),
+    Column("due_at", BigInteger),
+    Index("tasks_wanted", "wanted", "contribution_deadline"),
+    Index("tasks_due", "due_at"),
+)
+
+replicates = Table(
+    "replicates",
+    metadata,
+    Column("task_id", String(66), nullable=False),
+    Column("worker", String(42), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("status", String(24), nullable=False),
+    Column("weight", BigInteger, nullable=False),
+    Column("leased_at", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("cause", String(40)),
+    Column("result_hash", String(66)),
+    Column("rejected", Boolean, nullable=False),
+    Column("revealed", Boolean, nullable=False),
+    Column("computed", Boolean, nullable=False),
+    Column("asked", String(40)),
+    Column("uploads", Integer, nullable=False),
+    Column("told_reveal", Boolean, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    PrimaryKeyConstraint("task_id", "worker"),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("task_id", String(66), nullable=False),
+    Column("worker", String(42), nullable=False),
+    Column("exit_code", Integer),
+    Column("reason", Text, nullable=False),
+    Column("stdout", Text, nullable=False),
+    Column("stderr", Text, nullable=False),
+    PrimaryKeyConstraint("task_id", "worker"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", String(66), nullable=False, index=True),
+    Column("worker", String(42)),
+    Column("status", String(24), nullable=False),
+    Column("cause", String(40)),
+    Column("at", BigInteger, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("wallet", String(42), primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("platforms", JSON, nullable=False),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_mb", BigInteger, nullable=False),
+    Column("disk_mb", BigInteger, nullable=False),
+    Column("presence", String(12), nullable=False),
+    Column("resume_at", BigInteger),
+    Column("free_slots", Integer, nullable=False),
+    Column("energy", JSON, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("registered", Boolean, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("wallet", String(42), nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("nonce", String(66), primary_key=True),
+    Column("wallet", String(42), nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("worker", String(42), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", String(20), nullable=False),
+    Column("task_id", String(66), nullable=False),
+    Column("data", JSON, nullable=False),
+    PrimaryKeyConstraint("worker", "seq"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("chain_id", BigInteger, nullable=False),
+    Column("tx_hash", String(66), nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block", BigInteger, nullable=False, index=True),
+    Column("block_hash", String(66), nullable=False),
+    Column("name", String(30), nullable=False),
+    Column("args", JSON, nullable=False),
+    Column("task_id", String(66), index=True),
+    PrimaryKeyConstraint("chain_id", "tx_hash", "log_index"),
+)
+
+#: Hashes of blocks that were read: where one differs later, the chain took blocks back.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(66), nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", String(66), nullable=False, index=True),
+    Column("kind", String(12), nullable=False),
+    Column("location", Text),
+    Column("status", String(8), nullable=False, index=True),
+    Column("not_before", BigInteger, nullable=False),
+    Column("tx_hash", String(66)),
+    Column("raw", LargeBinary),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("hash", String(66), primary_key=True),
+    Column("kind", String(12), nullable=False),
+    Column("resource", String(42), nullable=False),
+    Column("signer", String(42), nullable=False),
+    Column("price", String(78), nullable=False),
+    Column("category", BigInteger),
+    Column("remaining", String(78), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Index("orders_listing", "kind", "resource"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("task_id", String(66), primary_key=True),
+    Column("cid", String(80), nullable=False, index=True),
+    Column("worker", String(42), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("callback_data", LargeBinary),
+    Column("stored_at", BigInteger, nullable=False),
+)
+
+#: Platforms for which an app was found to have no image.
+missing_images = Table(
+    "missing_images",
+    metadata,
+    Column("app", String(42), nullable=False),
+    Column("platform", String(40), nullable=False),
+    Column("learned_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("app", "platform"),
+)
