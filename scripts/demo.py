@@ -64,6 +64,8 @@ SITES = {
     ),
 }
 SUN = {"source": "simulated", "start": "2001-06-21T11:30", "speed": 60, "soc": 0.7}
+#: A run of a minute does not wait as patiently as a pool of months.
+HASTE = {"watch_seconds": 2, "drain_seconds": 1}
 PEOPLE = ("requester", "app-owner", "camera-owner", "scheduler")
 
 
@@ -145,7 +147,7 @@ class Demo:
     def _start_workers(self) -> None:
         def start(name: str, site: Site) -> None:
             energy = {**SUN, **site.energy}
-            self.local.start_worker(name, self.pool, site.platform, energy, stake_nrlc=RLC)
+            self.local.start_worker(name, self.pool, site.platform, energy, stake_nrlc=RLC, **HASTE)
 
         together(*[lambda name=name, site=site: start(name, site) for name, site in SITES.items()])
         self.local.wait_for_workers(len(SITES))
