@@ -43,7 +43,7 @@ def compile_shared(sources: list[Path], platform: str, flags: list[str], cache: 
         command = [sys.executable, "-m", "ziglang", "cc", "-target", target, f"-mcpu={cpu}", *_FLAGS, *flags]
         # Compiled by their names alone, from their own folder: no path of this machine can get into the result.
         command += [*(source.name for source in sources), "-o", str(part.resolve())]
-        zig = str((cache / "zig").resolve())
+        zig = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str((cache / "zig").resolve())
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig}
         done = subprocess.run(
             command, cwd=sources[0].parent, env=environment, capture_output=True, text=True, check=False

@@ -120,9 +120,12 @@ def fetch(packages: list[Package], cache: Path) -> list[Path]:
         subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
         for package, part in parts.items():
             if part.exists():
-                # apt checks too; a cache is only worth having when its names are true.
-                good = hashlib.sha256(part.read_bytes()).hexdigest() == package.sha256
-                part.replace(folder / package.sha256) if good else part.unlink()
+                # A link where the mirror is a folder. apt checks the hash too; a cache is only as good as its names.
+                content = part.read_bytes()
+                part.unlink()
+                if hashlib.sha256(content).hexdigest() == package.sha256:
+                    part.write_bytes(content)
+                    part.replace(folder / package.sha256)
         missing = [package for package in missing if not (folder / package.sha256).exists()]
         if not missing:
             break
