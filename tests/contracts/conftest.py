@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,12 +57,15 @@ def _cure_brownie() -> None:
 _cure_brownie()
 
 
-@pytest.fixture(scope="module")
-def market(module_isolation) -> Market:
-    """Contracts as `brownie run deploy` makes them, and everybody funded."""
+@pytest.fixture(scope="session")
+def market() -> Market:
+    """Contracts as `brownie run deploy` makes them, and everybody funded; deployed once for all tests."""
     return Market.deploy(accounts)
 
 
 @pytest.fixture(autouse=True)
-def isolation(fn_isolation) -> None:
-    """Each test begins where its module began."""
+def isolation(market: Market) -> Iterator[None]:
+    """Each test begins on the chain as it was deployed."""
+    chain.snapshot()
+    yield
+    chain.revert()
