@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -29,12 +30,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return commands[given.command](load(given.config))
     except PewError as error:
-        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+        _complain(error.message, error.hint)
         return error.exit_code
+    except sqlite3.Error as error:
+        _complain(f"the journal cannot be used: {error}", "see that data_dir is writable and its disk not full")
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(message: str, hint: str) -> None:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
 
 
 def run(config: WorkerConfig) -> int:

@@ -158,6 +158,16 @@ class PoolChain:
     def _two_steps_wei(self) -> int:
         return (GAS_LIMITS["contribute"] + GAS_LIMITS["reveal"]) * self.sender.gas_price()
 
+    def require_owner(self, scheduler: str) -> None:
+        """BadInputError unless that address owns the pool on chain: only its authorisations count."""
+        owner = self.chain.workerpool(self._config.workerpool).owner
+        if scheduler != owner:
+            raise BadInputError(
+                f"the scheduler signs as {scheduler}, the pool {self._config.workerpool} belongs to {owner}",
+                hint="check scheduler_url and workerpool",
+                code="WRONG_POOL",
+            )
+
     def stand_in(self) -> str:
         """See that the escrow holds `stake_nrlc`, and deposit what is lacking; returns what is wrong, or nothing."""
         wanted = self._config.stake_nrlc
@@ -185,7 +195,7 @@ class PoolChain:
             ChainUnreachableError, PendingError: ask again later.
         """
         task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
-        mined = self.recover(task_id, "contribute")
+        mined = self._recover_contribution(replicate)
         proof = prove(self.me, task_id, digest)
         found = self.chain.contribution(task_id, self.me)
         if found.status is not ContributionStatus.UNSET:
@@ -212,6 +222,19 @@ class PoolChain:
             return self._send(task_id, "contribute", call).tx_hash
         except RevertedError as error:
             raise self._why_refused(task_id, error) from None
+
+    def _recover_contribution(self, replicate: Replicate) -> str | None:
+        """`recover`, but what the node will not take is forgotten once the contribution deadline is over."""
+        try:
+            return self.recover(replicate.task_id, "contribute")
+        except PewError as error:
+            late = replicate.facts is not None and time.time() > replicate.facts.contribution_deadline
+            if error.code != "NOT_SENT" or not late:
+                raise
+            for sent in self._journal.sent(replicate.task_id, "contribute"):
+                if sent.state == "OPEN":
+                    self._journal.transaction_ended(sent.tx_hash, "GONE")
+            return None
 
     def _why_refused(self, task_id: str, error: RevertedError) -> PewError:
         """The cause of a refused contribution as the chain shows it now."""

@@ -148,6 +148,7 @@ class Performer:
         facts = _facts(replicate)
         image = self.runner.pull(facts.image, facts.checksum, stop.is_set)
         self.journal.set_note(_image_note(replicate), image)
+        self.journal.image_used(image, time.time())
         return _happened(replicate, What.PULLED)
 
     def _fetch(self, replicate: Replicate, stop: threading.Event) -> Happened:
@@ -271,6 +272,9 @@ class Performer:
     def _clean(self, replicate: Replicate, _stop: threading.Event) -> None:
         self.runner.remove(replicate.task_id)
         self.folder(replicate.task_id).remove()
+        needed = {self.journal.note(_image_note(other)) for other in self.journal.load(0).replicates.values()}
+        for image in self.runner.trim([known for known in self.journal.images() if known not in needed]):
+            self.journal.image_gone(image)
 
 
 def environment(replicate: Replicate, facts: Facts, input_files: tuple[str, ...]) -> dict[str, str]:

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE TABLE IF NOT EXISTS earnings (
     task_id TEXT PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, reward_nrlc INTEGER NOT NULL,
     seized_nrlc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS images (reference TEXT PRIMARY KEY, used REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS energy (start INTEGER PRIMARY KEY, body TEXT NOT NULL);
 """
 _SET_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -289,6 +290,17 @@ class Journal:
             "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             task_id, run, row.name, row.attempt, row.boot, row.image, row.ran_seconds, row.at, row.verdict,
         )  # fmt: skip
+
+    def image_used(self, reference: str, now: float) -> None:
+        """Keep when an image was last needed."""
+        self._write("INSERT OR REPLACE INTO images VALUES (?, ?)", reference, now)
+
+    def images(self) -> list[str]:
+        """References by digest of the images pulled, the one used longest ago first."""
+        return [str(reference) for (reference,) in self._rows("SELECT reference FROM images ORDER BY used")]
+
+    def image_gone(self, reference: str) -> None:
+        self._write("DELETE FROM images WHERE reference = ?", reference)
 
     def result(self, task_id: str, run: int) -> ResultRow | None:
         rows = self._rows(

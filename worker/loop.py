@@ -1,7 +1,7 @@
 """The worker's life: events in, journal, effects out.
 
 One thread takes events in order: the core steps, the journal has the new state and its reports on disk, then effects
-begin. Beside it: a thread that long-polls, one that reports, one that reads the meter, one that looks after the stake,
+begin. Beside it: a thread that long-polls, one that reports, one that reads the meter, one that looks after the means,
 and the lanes that do the work.
 """
 
@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from poco.errors import BadInputError, Cause, PewError
+from poco.errors import Cause, PewError
 from poco.states import Presence
 from poco.wire import Poll, WorkerInfo
 from worker import core
@@ -37,8 +37,9 @@ _MB = 1_048_576
 #: Threads beside one for each slot: contributions, checks, reveals, uploads.
 _SPARE_LANES = 4
 _FULL_POLL_SECONDS = 5
-_STAKE_SECONDS = 60.0
-_SAVE_SECONDS = 10.0
+_MEANS_SECONDS = 60.0
+_TROUBLE_SECONDS = 5.0
+_SAVE_SECONDS = 5.0
 _REDO_SECONDS = 5.0
 
 
@@ -68,11 +69,12 @@ class Loop:
         self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log)
         self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform)
         self._events: queue.Queue[tuple[Event, threading.Event | None]] = queue.Queue()
-        self._state = journal.load(config.slots).model_copy(update={"trouble": "the stake has not been looked up yet"})
+        self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})
         self._began: dict[str, float] = {}
         self._report_waits = threading.Event()
         self._changed = threading.Event()
         self._task_ended = threading.Event()
+        self._looked = threading.Event()
         self._drain = threading.Event()
         self._over = threading.Event()
 
@@ -89,14 +91,18 @@ class Loop:
         for effect in core.resume(self._state):
             self._log.info("resumed", task=effect.task_id, do=effect.do)
             self._begin(self._state, effect)
-        for name, body in (
-            ("meter", self._metering), ("stake", self._staking), ("poll", self._polling), ("report", self._reporting)
-        ):  # fmt: skip
+        bodies = {
+            "meter": self._metering,
+            "means": self._watching_means,
+            "poll": self._polling,
+            "report": self._reporting,
+        }
+        for name, body in bodies.items():
             threading.Thread(target=self._alive, args=(name, body), name=name, daemon=True).start()
         ticked = time.monotonic()
         while not self._over.is_set():
             try:
-                event, handled = self._events.get(timeout=0.2)
+                event, handled = self._events.get(timeout=0.25)
             except queue.Empty:
                 pass
             else:
@@ -234,36 +240,43 @@ class Loop:
                 self._task_ended.clear()
                 self._power.save()
 
-    def _staking(self) -> None:
-        """Keep the stake in the escrow topped up; take no work while it is not."""
+    def _watching_means(self) -> None:
+        """See that stake, gas, engine and disk suffice; take no work while they do not."""
         while True:
             try:
-                trouble = self._chain.stand_in()
+                trouble = self._chain.stand_in() or self._runner.trouble() or self._full()
             except PewError as error:
                 trouble = str(error)
             if trouble != self._state.trouble:
                 if trouble:
-                    self._log.error("no_stake", why=trouble)
+                    self._log.error("takes_no_work", why=trouble)
                 else:
-                    self._log.info("stake_ready", stake_nrlc=self._config.stake_nrlc)
-                self._events.put((Funded(trouble), None))
-            if self._over.wait(_STAKE_SECONDS if not trouble else min(5.0, _STAKE_SECONDS)):
+                    self._log.info("ready", stake_nrlc=self._config.stake_nrlc)
+            self._tell(Funded(trouble))
+            self._looked.set()
+            if self._over.wait(_MEANS_SECONDS if not trouble else _TROUBLE_SECONDS):
                 return
+
+    def _full(self) -> str:
+        need = 2 * self._config.docker.output_mb
+        free = shutil.disk_usage(self._config.data_dir).free // _MB
+        return f"{free} MB are free in {self._config.data_dir}, a task may take {need}" if free < need else ""
 
     def _polling(self) -> None:
         pauses = Backoff(0.5, 30)
         known = False
+        self._looked.wait(_TROUBLE_SECONDS)  # the first poll should not say that nothing is known yet
         while not self._over.is_set():
             self._changed.clear()
             try:
                 if not known:
-                    self._link.config()
+                    self._chain.require_owner(self._link.config().scheduler)
                     self._link.register(machine(self._config))
                     self._log.info("connected", scheduler=self._config.scheduler_url)
                     known = True
                 poll = self._poll(self._config.poll_seconds)
                 answer = self._link.poll(poll)
-            except (SchedulerDownError, SchedulerRefusedError, BadInputError) as error:
+            except PewError as error:
                 known = False
                 self._log.warning("no_scheduler", why=error.message, hint=error.hint)
                 self._over.wait(pauses.pause())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def bench(image: tuple[str, str], tmp_path: Path, docker_client: docker.DockerCl
     def make() -> Bench:
         runner = DockerRunner(LIMITS, NATIVE, OWNER)
         reference = runner.pull(*image, lambda: False)
-        task_id = "0x" + f"{time.time_ns():064x}"
+        task_id = "0x" + secrets.token_hex(32)
         made.append(Bench(runner, reference, TaskFolder(tmp_path / "tasks", task_id), task_id))
         return made[-1]
 
@@ -399,7 +400,7 @@ def test_one_engine_runs_every_platform_by_its_own_manifest(
     image = publisher.push("exit42", {p.name: emulation.probe_binary(p) for p in emulation.PLATFORMS})
     runner = DockerRunner(LIMITS, platform, OWNER)
     reference = runner.pull(*image, lambda: False)
-    task_id = "0x" + f"{time.time_ns():064x}"
+    task_id = "0x" + secrets.token_hex(32)
     one = Bench(runner, reference, TaskFolder(tmp_path, task_id), task_id)
     try:
         assert one.fails().program_exit == emulation.PROBE_CODE
@@ -412,7 +413,7 @@ def test_one_engine_runs_every_platform_by_its_own_manifest(
 def test_what_the_machine_cannot_run_is_the_machines_fault(publisher: Publisher, tmp_path: Path) -> None:
     broken = publisher.push("broken", {NATIVE: b"\x7fELF" + bytes(200)})
     runner = DockerRunner(LIMITS, NATIVE, OWNER)
-    task_id = "0x" + f"{time.time_ns():064x}"
+    task_id = "0x" + secrets.token_hex(32)
     one = Bench(runner, runner.pull(*broken, lambda: False), TaskFolder(tmp_path, task_id), task_id)
     try:
         assert one.fails().cause is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED

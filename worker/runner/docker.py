@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,18 +13,15 @@ from typing import Any
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
-from oci.errors import ImageError
-from oci.platform import normalise
-from oci.platform import parse as parse_platform
-from oci.registry import resolve
-from poco.errors import BadInputError, Cause
+from poco.errors import Cause
 from poco.result import ResultError
 from poco.wire import MAX_LOG_CHARS, Logs
 from worker.config import DockerLimits
 from worker.journal import ContainerRow
-from worker.runner.errors import Interrupted, RunError
+from worker.runner import images
+from worker.runner.errors import Interrupted, RunError, engine
 from worker.runner.hardening import options
 from worker.runner.outputs import require_size
 from worker.runner.protocol import Control, Finished, RunSpec
@@ -62,7 +58,7 @@ class DockerRunner:
     def client(self) -> Any:
         """The SDK's client; RunError INTERNAL_ERROR when no engine answers."""
         if self._client is None:
-            with _engine():
+            with engine():
                 made = (
                     docker.DockerClient(base_url=self._host, timeout=120)
                     if self._host
@@ -74,82 +70,40 @@ class DockerRunner:
 
     def pull(self, image: str, checksum: str, stop: Callable[[], bool]) -> str:
         """See `Runner.pull`."""
-        try:
-            found = resolve(image, self._platform, checksum)
-        except ImageError as error:
-            raise RunError(error.cause, error.message, error.hint) from None
-        except BadInputError as error:
-            raise RunError(Cause.APP_IMAGE_DOWNLOAD_FAILED, error.message, error.hint) from None
-        if found.compressed_bytes > self._limits.image_mb_max * _MB:
-            raise RunError(
-                Cause.APP_IMAGE_DOWNLOAD_FAILED,
-                f"{image} has {found.compressed_bytes // _MB} MB compressed, {self._limits.image_mb_max} are allowed",
-                "raise docker.image_mb_max",
-            )
-        reference = found.reference_by_digest
-        with _engine():
-            try:
-                info = self.client().api.inspect_image(reference)
-            except ImageNotFound:
-                self._download(reference, stop)
-                info = self.client().api.inspect_image(reference)
-        self._check(image, reference, info)
-        return reference
+        return images.pull(self.client(), self._limits, self._platform, images.Wanted(image, checksum), stop)
 
-    def _download(self, reference: str, stop: Callable[[], bool]) -> None:
-        end = time.monotonic() + self._limits.pull_seconds
-        name, _, digest = reference.partition("@")
-        problem = ""
-        try:
-            for line in self.client().api.pull(name, tag=digest, platform=self._platform, stream=True, decode=True):
-                problem = str(line.get("error", "")) or problem
-                if stop():
-                    raise Interrupted
-                if time.monotonic() > end:
-                    problem = f"it takes more than {self._limits.pull_seconds} s"
-                    break
-        except APIError as error:
-            problem = str(error.explanation or error)
-        if problem:
-            raise RunError(
-                Cause.APP_IMAGE_DOWNLOAD_FAILED, f"{reference} cannot be pulled: {problem[:200]}", "check the registry"
-            )
-
-    def _check(self, image: str, reference: str, info: dict[str, Any]) -> None:
-        own = normalise(info.get("Os", "linux"), info.get("Architecture", ""), info.get("Variant") or "")
-        if not parse_platform(self._platform).runs(own):
-            raise RunError(
-                Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
-                f"{image} says it is for {self._platform}, but is for {own}",
-                "build and label the image again",
-            )
-        if info.get("Size", 0) > self._limits.image_unpacked_mb_max * _MB:
-            with _engine():
-                self.client().api.remove_image(reference, force=True)
-            raise RunError(
-                Cause.APP_IMAGE_DOWNLOAD_FAILED,
-                f"{image} unpacks to {info['Size'] // _MB} MB, {self._limits.image_unpacked_mb_max} are allowed",
-                "raise docker.image_unpacked_mb_max",
-            )
+    def trim(self, unused: Sequence[str]) -> list[str]:
+        """See `Runner.trim`."""
+        return images.trim(self.client(), self._limits.images_keep_mb, unused)
 
     def run(self, spec: RunSpec, control: Control) -> Finished:
         """See `Runner.run`."""
         row = control.recall()
-        with _engine():
+        with engine():
             if row is not None and row.verdict is not None:
                 return self._conclude(spec, row)
             container, row = self._take_up(spec, control, row)
             return self._watch(spec, control, container, row)
 
+    def trouble(self) -> str:
+        """See `Runner.trouble`."""
+        try:
+            with engine():
+                self.client().ping()
+        except RunError as error:
+            self._client = None
+            return str(error)
+        return ""
+
     def remove(self, task_id: str) -> None:
         """See `Runner.remove`."""
-        with _engine():
+        with engine():
             _remove(self._find(self._name(task_id)))
 
     def prune(self, alive: Collection[str]) -> list[str]:
         """See `Runner.prune`."""
         gone = []
-        with _engine():
+        with engine():
             filters = {"label": f"{WORKER_LABEL}={self._owner}"}
             for container in self.client().containers.list(all=True, filters=filters, ignore_removed=True):
                 if container.labels.get(TASK_LABEL) not in alive:
@@ -353,16 +307,3 @@ def _instant(text: str) -> float:
 def _boot_id() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
-
-
-@contextmanager
-def _engine() -> Iterator[None]:
-    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task."""
-    try:
-        yield
-    except (DockerException, requests.RequestException, OSError) as error:
-        raise RunError(
-            Cause.INTERNAL_ERROR,
-            f"the Docker Engine fails: {str(error)[:300] or type(error).__name__}",
-            "check `docker info`, and that this user may use the engine",
-        ) from None

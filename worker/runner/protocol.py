@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,6 +65,18 @@ class Runner(Protocol):
         Raises:
             RunError: APP_COMPUTE_FAILED, APP_COMPUTE_TIMEOUT, OUTPUT_TOO_LARGE, CONTRIBUTION_TIMEOUT, INTERNAL_ERROR.
             Interrupted: `stop` said yes; the container is gone.
+        """
+        ...
+
+    def trouble(self) -> str:
+        """Why nothing can be run now, with the way out; empty when all is well."""
+        ...
+
+    def trim(self, unused: Sequence[str]) -> list[str]:
+        """Remove images beyond the operator's budget; returns the references that are gone.
+
+        Args:
+            unused: references by digest that no task needs now, the one used longest ago first.
         """
         ...
 

@@ -1,0 +1,118 @@
+"""Images on a Docker Engine: pulled by digest for one platform, checked, and removed beyond a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from oci.errors import ImageError
+from oci.platform import normalise
+from oci.platform import parse as parse_platform
+from oci.registry import resolve
+from poco.errors import BadInputError, Cause
+from worker.config import DockerLimits
+from worker.runner.errors import Interrupted, RunError, engine
+
+_MB = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image as the chain names it: where it lies, and the sha-256 of its index."""
+
+    image: str
+    checksum: str
+
+
+def pull(client: Any, limits: DockerLimits, platform: str, wanted: Wanted, stop: Callable[[], bool]) -> str:
+    """See `Runner.pull`."""
+    image = wanted.image
+    try:
+        found = resolve(image, platform, wanted.checksum)
+    except ImageError as error:
+        raise RunError(error.cause, error.message, error.hint) from None
+    except BadInputError as error:
+        raise RunError(Cause.APP_IMAGE_DOWNLOAD_FAILED, error.message, error.hint) from None
+    if found.compressed_bytes > limits.image_mb_max * _MB:
+        raise RunError(
+            Cause.APP_IMAGE_DOWNLOAD_FAILED,
+            f"{image} has {found.compressed_bytes // _MB} MB compressed, {limits.image_mb_max} are allowed",
+            "raise docker.image_mb_max",
+        )
+    reference = found.reference_by_digest
+    with engine():
+        try:
+            info = client.api.inspect_image(reference)
+        except ImageNotFound:
+            _download(client, reference, platform, limits.pull_seconds, stop)
+            info = client.api.inspect_image(reference)
+        _check(client, image, reference, info=info, limits=limits, platform=platform)
+    return reference
+
+
+def _download(client: Any, reference: str, platform: str, seconds: int, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    name, _, digest = reference.partition("@")
+    problem = ""
+    try:
+        for line in client.api.pull(name, tag=digest, platform=platform, stream=True, decode=True):
+            problem = str(line.get("error", "")) or problem
+            if stop():
+                raise Interrupted
+            if time.monotonic() > end:
+                problem = f"it takes more than {seconds} s"
+                break
+    except APIError as error:
+        problem = str(error.explanation or error)
+    if problem:
+        raise RunError(
+            Cause.APP_IMAGE_DOWNLOAD_FAILED, f"{reference} cannot be pulled: {problem[:200]}", "check the registry"
+        )
+
+
+def _check(client: Any, image: str, reference: str, info: dict[str, Any], limits: DockerLimits, platform: str) -> None:
+    own = normalise(info.get("Os", "linux"), info.get("Architecture", ""), info.get("Variant") or "")
+    if not parse_platform(platform).runs(own):
+        raise RunError(
+            Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
+            f"{image} says it is for {platform}, but is for {own}",
+            "build and label the image again",
+        )
+    if info.get("Size", 0) > limits.image_unpacked_mb_max * _MB:
+        client.api.remove_image(reference, force=True)
+        raise RunError(
+            Cause.APP_IMAGE_DOWNLOAD_FAILED,
+            f"{image} unpacks to {info['Size'] // _MB} MB, {limits.image_unpacked_mb_max} are allowed",
+            "raise docker.image_unpacked_mb_max",
+        )
+
+
+def trim(client: Any, keep_mb: int, unused: Sequence[str]) -> list[str]:
+    """See `Runner.trim`."""
+    gone: list[str] = []
+    sizes: dict[str, int] = {}
+    with engine():
+        for reference in unused:
+            try:
+                sizes[reference] = int(client.api.inspect_image(reference).get("Size", 0))
+            except ImageNotFound:
+                gone.append(reference)
+        total = sum(sizes.values())
+        for reference, size in sizes.items():
+            if total <= keep_mb * _MB:
+                break
+            with suppress(NotFound):
+                try:
+                    client.api.remove_image(reference)
+                except APIError as error:
+                    if error.status_code != 409:  # a container of somebody else uses it
+                        raise
+                    continue
+            total -= size
+            gone.append(reference)
+    return gone
