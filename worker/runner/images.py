@@ -75,7 +75,9 @@ def _download(client: Any, reference: str, platform: str, seconds: int, stop: Ca
         )
 
 
-def _check(client: Any, image: str, reference: str, info: dict[str, Any], limits: DockerLimits, platform: str) -> None:
+def _check(
+    client: Any, image: str, reference: str, *, info: dict[str, Any], limits: DockerLimits, platform: str
+) -> None:
     own = normalise(info.get("Os", "linux"), info.get("Architecture", ""), info.get("Variant") or "")
     if not parse_platform(platform).runs(own):
         raise RunError(
