@@ -32,7 +32,7 @@ from oci.platform import Platform
 from oci.registry import RegistryClient
 from poco.errors import BadInputError
 
-_GZIP_LEVEL = 9
+_GZIP_LEVEL = 6
 
 
 @dataclass(frozen=True)
