@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ class Demo:
         self.report.seconds["setup"] = round(set_up + time.monotonic() - started, 1)
         started = time.monotonic()
         self._open_pool()
-        together(self._start_workers, self._offer)
+        together(self._start_scheduler, self._start_workers, self._offer)
+        self._publish()
         before = read_ledger(self.local.chain, self.names)
         self.report.seconds["deploy"] = round(time.monotonic() - started, 1)
         started = time.monotonic()
@@ -141,15 +143,16 @@ class Demo:
         owner = self.local.client("scheduler")
         self.pool = owner.register_pool("Solar workers of the demo")
         owner.deposit(5 * RLC)
+        self.progress.say(f"pool {self.pool} registered, with a deposit of 5 RLC")
+
+    def _start_scheduler(self) -> None:
         self.local.start_scheduler(self.pool)
-        self.progress.say(f"pool {self.pool} registered, its scheduler runs")
+        self.progress.say("the pool's scheduler runs")
 
     def _start_workers(self) -> None:
-        def start(name: str, site: Site) -> None:
+        for name, site in SITES.items():
             energy = {**SUN, **site.energy}
             self.local.start_worker(name, self.pool, site.platform, energy, stake_nrlc=RLC, **HASTE)
-
-        together(*[lambda name=name, site=site: start(name, site) for name, site in SITES.items()])
         self.local.wait_for_workers(len(SITES))
         self.progress.say("workers wait for work: " + ", ".join(f"{n} ({s.platform})" for n, s in SITES.items()))
 
@@ -159,11 +162,17 @@ class Demo:
         self.app = apps.register_app(DAPP, self.image, digest)
         url = f"{self.local.files_url}/{self.clip.name}"
         self.data = camera.register_dataset("campus camera", url, "0x" + self.clip_sha256)
-        apps.publish(AppOrder(self.app, APP_PRICE, volume=1000))
-        camera.publish(DatasetOrder(self.data, DATA_PRICE, volume=1000))
-        offer = WorkerpoolOrder(self.pool, POOL_PRICE, volume=10, category=0, trust=16)
-        self.local.client("scheduler").publish(offer)
         self.local.client("requester").deposit(5 * RLC)
+        self.progress.say("app and footage registered, requester deposits 5 RLC")
+
+    def _publish(self) -> None:
+        offers = {
+            "app-owner": AppOrder(self.app, APP_PRICE, volume=1000),
+            "camera-owner": DatasetOrder(self.data, DATA_PRICE, volume=1000),
+            "scheduler": WorkerpoolOrder(self.pool, POOL_PRICE, volume=10, category=0, trust=16),
+        }
+        for name, order in offers.items():
+            self.local.client(name).publish(order)
         self.progress.say("app, footage and pool offered in the order book")
 
     # the task
@@ -225,8 +234,9 @@ class Demo:
             for where in task.contributors
         ]
         report.payments_nrlc = payments(before, after)
-        for name in SITES:
-            report.energy_wh[name] = worker_energy(self.local.run_dir / "workers" / name / "config.yaml")
+        configs = {name: self.local.run_dir / "workers" / name / "config.yaml" for name in SITES}
+        with ThreadPoolExecutor(len(configs)) as readers:
+            report.energy_wh = dict(zip(configs, readers.map(worker_energy, configs.values()), strict=True))
         report.result_path = str(result.folder)
         report.faults = [*before.faults(), *after.faults(), *self._faults()]
         report.ok = not report.faults

@@ -31,7 +31,7 @@ from ops.services import start_ganache, start_registry
 from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from sdk.client import Client
-from sdk.service import Service
+from sdk.service import Service, ServiceError
 
 NETWORK = "pew-local"
 #: scrypt's cost for keystores that live as long as their run and hold nothing of value
@@ -240,7 +240,10 @@ class LocalStack:
         end = time.monotonic() + timeout
         while True:
             self.stack.check()
-            workers = self.status()["workers"]
+            try:
+                workers = self.status()["workers"]
+            except ServiceError:  # not yet
+                workers = []
             if sum(worker["presence"] == "WAITING" for worker in workers) >= count:
                 return
             if time.monotonic() > end:
