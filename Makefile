@@ -43,12 +43,12 @@ test-e2e: setup ## one run of everything
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@set -e; for dapp in dapps/*/dapp.yaml; do .venv/bin/python -m sdk.builder build $$(basename $$(dirname $$dapp)); done
 
-stop: setup ## end what an earlier run left running
-	@exec .venv/bin/python -m ops.stack stop
+stop: ## end what an earlier run left running
+	@[ ! -x .venv/bin/python ] || .venv/bin/python -m ops.stack stop
 
 clean: stop ## remove what was built; keep the installed workspace
 	@rm -rf reports .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find build -mindepth 1 -maxdepth 1 ! -name stamps ! -name tools -exec rm -rf {} +
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name stamps ! -name tools -exec rm -rf {} +
 
 distclean: clean ## remove the installed workspace too
 	@rm -rf .venv node_modules build
