@@ -181,7 +181,8 @@ class Market:
         """(stake, locked) of every party, of the kitty and of `others`."""
         parties = {self.requester, self.scheduler, self.app_owner, self.dataset_owner, self.admin, *self.workers}
         everybody = {str(account) for account in (*parties, *others, KITTY)}
-        return {account: (self.stake(account), self.locked(account)) for account in everybody}
+        views = {account: self.hub.viewAccount(account) for account in everybody}
+        return {account: (int(view[0]), int(view[1])) for account, view in views.items()}
 
     # orders
 
