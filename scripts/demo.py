@@ -13,7 +13,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from poco.orders import AppOrder, DatasetOrder, WorkerpoolOrder
 from scripts.demo_report import Ledger, Report, payments, read_ledger
-from scripts.localstack import LocalStack, Ports, together, worker_energy
+from scripts.localstack import LocalStack, Ports, together
 from sdk.amounts import show
 from sdk.builder import description
 from sdk.client import Client, Matched, Wish
@@ -234,9 +233,7 @@ class Demo:
             for where in task.contributors
         ]
         report.payments_nrlc = payments(before, after)
-        configs = {name: self.local.run_dir / "workers" / name / "config.yaml" for name in SITES}
-        with ThreadPoolExecutor(len(configs)) as readers:
-            report.energy_wh = dict(zip(configs, readers.map(worker_energy, configs.values()), strict=True))
+        report.energy_wh = self.local.retire(list(SITES))
         report.result_path = str(result.folder)
         report.faults = [*before.faults(), *after.faults(), *self._faults()]
         report.ok = not report.faults

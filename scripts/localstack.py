@@ -5,13 +5,15 @@ The demo and the end-to-end tests build on it. Everything lies below one run fol
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,8 @@ from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from sdk.client import Client
 from sdk.service import Service, ServiceError
+from worker import config as worker_config
+from worker import status as worker_status
 
 NETWORK = "pew-local"
 #: scrypt's cost for keystores that live as long as their run and hold nothing of value
@@ -224,6 +228,24 @@ class LocalStack:
         path = self._configure(folder / "config.yaml", config)
         return self.stack.start(name, [sys.executable, "-m", "worker", "--config", path])
 
+    def retire(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """End workers in an orderly way; what each harvested and consumed, Wh, as its meter and journal say."""
+        processes = [self.stack.processes[name] for name in names]
+        for process in processes:
+            if process.alive:
+                os.kill(process.pid, signal.SIGTERM)
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):  # the stack is less patient
+                process.wait(10)
+            self.stack.stop_process(process.name)
+        meters = {}
+        for name in names:
+            energy = worker_status.read(worker_config.load(self.run_dir / "workers" / name / "config.yaml"))["energy"]
+            if not energy:
+                raise PewError(f"the meter of {name} has no reading", hint=f"see its log in {self.stack.logs}")
+            meters[name] = {"harvested": energy["harvested_wh"], "consumed": energy["consumed_wh"]}
+        return meters
+
     def status(self) -> dict[str, Any]:
         """The scheduler's `GET /status`."""
         answer = Service(self.scheduler_url).get("/status")
@@ -281,16 +303,6 @@ def together(*jobs: Callable[[], object]) -> None:
             thread.join(0.05)
     if errors:
         raise errors[0]
-
-
-def worker_energy(config: Path) -> dict[str, float]:
-    """Harvested and consumed watt-hours of a worker, as its own meter says (`python -m worker status`)."""
-    argv = [sys.executable, "-m", "worker", "status", "--config", str(config), "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
-    if done.returncode:
-        raise PewError(f"the worker's meter cannot be read: {done.stderr.strip()[-300:]}")
-    energy = json.loads(done.stdout)["energy"]
-    return {"harvested": energy["harvested_wh"], "consumed": energy["consumed_wh"]}
 
 
 def _remove(path: Path) -> None:
