@@ -281,6 +281,19 @@ class Net:
         self.transact("pool", self.chain.hub.functions.finalize(to_bytes(task_id), link, b""), preview=False)
 
 
+def _deployment_file(net: Net) -> Path:
+    """The deployment of this session's chain (the project's file may be another session's by now)."""
+    there = net.chain.deployment
+    path = net.folder / "deployment.json"
+    contracts = {
+        "RLC": there.rlc, "hub": there.hub, "AppRegistry": there.app_registry,
+        "DatasetRegistry": there.dataset_registry, "WorkerpoolRegistry": there.workerpool_registry,
+    }  # fmt: skip
+    body = {"network": there.network, "chain_id": there.chain_id, "block": there.block, "contracts": contracts}
+    path.write_text(json.dumps(body))
+    return path
+
+
 class Process:
     """One worker process."""
 
@@ -294,7 +307,7 @@ class Process:
         self.log = self.folder / "log"
         settings = {
             "scheduler_url": net.scheduler.url, "rpc_url": net.chain.rpc_url,
-            "deployment": str(ROOT / "deployments" / "pew-local.json"), "keystore": str(keystore),
+            "deployment": str(_deployment_file(net)), "keystore": str(keystore),
             "password_file": str(keystore.with_suffix(".password")), "data_dir": "data", "name": "a-worker",
             "workerpool": net.pool, "platform": "linux/amd64", "stake_nrlc": RLC, "watch_seconds": 1,
             "poll_seconds": 2, "drain_seconds": 5, "fetch": {"allow_private_addresses": True},

@@ -105,7 +105,8 @@ class Fetcher:
         state, size = hashlib.sha256(), 0
         problem = "no answer"
         with partial.open("wb") as file:
-            for _ in range(_TRIES):
+            for attempt in range(_TRIES):
+                time.sleep(attempt)
                 try:
                     with self._get(url, size, cause) as answer:
                         if size and answer.status_code != 206:
@@ -139,8 +140,9 @@ class Fetcher:
             headers["Range"] = f"bytes={offset}-"
         for _ in range(_REDIRECTS):
             self._check_address(url, cause)
+            quiet = max(0.1, min(_QUIET_SECONDS, self._end - time.monotonic()))
             answer = self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=(_CONNECT_SECONDS, _QUIET_SECONDS)
+                url, headers=headers, stream=True, allow_redirects=False, timeout=(min(_CONNECT_SECONDS, quiet), quiet)
             )
             if answer.is_redirect:
                 answer.close()
