@@ -106,7 +106,8 @@ class Fetcher:
         problem = "no answer"
         with partial.open("wb") as file:
             for attempt in range(_TRIES):
-                time.sleep(attempt)
+                self._count(0, size, url, cause)
+                time.sleep(attempt / 2)
                 try:
                     with self._get(url, size, cause) as answer:
                         if size and answer.status_code != 206:
