@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,10 +108,7 @@ class BlobStore:
         digest = sha256_digest(content)
         path = self.path(digest)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")
-            part.write_bytes(content)
-            part.replace(path)
+            write_whole(path, content)
         return Descriptor(media_type, digest, len(content), platform)
 
     def put_layer(self, tree: Tree, mtime: int) -> Layer:
@@ -173,6 +171,16 @@ def write_index(store: BlobStore, manifests: list[Descriptor]) -> Descriptor:
         "manifests": [manifest.to_json() for manifest in manifests],
     }
     return store.put(_json(document), OCI_INDEX)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that others see all of it or nothing; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(part).chmod(0o644)
+    Path(part).replace(path)
 
 
 def write_layout(folder: Path, store: BlobStore, index: Descriptor, name: str) -> None:

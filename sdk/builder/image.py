@@ -179,8 +179,7 @@ class Builder:
         except (OSError, ValueError, KeyError, TypeError):
             pass  # not made yet, or by hand: make it
         layer = make()
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(asdict(layer)))
+        oci.layout.write_whole(note, json.dumps(asdict(layer)).encode())
         return layer
 
     def _compressed(self, manifest: Descriptor) -> int:

@@ -11,9 +11,11 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from oci.layout import write_whole
 from poco.errors import BadInputError, PewError
 from sdk.builder.description import Description, PackageLayer
 
@@ -112,20 +114,18 @@ def fetch(packages: list[Package], cache: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [package for package in packages if not (folder / package.sha256).exists()]
     for mirror in _mirrors() if missing else []:
-        parts = {package: folder / f"{package.sha256}.{os.getpid()}.part" for package in missing}
-        command = [str(_HELPER), "-q", "-o", "Acquire::Retries=2", "download-file"]
-        for package, part in parts.items():
-            uri = package.path.replace("+", "%2b").replace("~", "%7e")
-            command += [f"{mirror}/{uri}", str(part), f"SHA256:{package.sha256}"]
-        subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
-        for package, part in parts.items():
-            if part.exists():
-                # A link where the mirror is a folder. apt checks the hash too; a cache is only as good as its names.
-                content = part.read_bytes()
-                part.unlink()
-                if hashlib.sha256(content).hexdigest() == package.sha256:
-                    part.write_bytes(content)
-                    part.replace(folder / package.sha256)
+        with tempfile.TemporaryDirectory(dir=folder) as fresh:
+            command = [str(_HELPER), "-q", "-o", "Acquire::Retries=2", "download-file"]
+            for package in missing:
+                uri = package.path.replace("+", "%2b").replace("~", "%7e")
+                command += [f"{mirror}/{uri}", f"{fresh}/{package.sha256}", f"SHA256:{package.sha256}"]
+            subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+            for path in Path(fresh).iterdir():
+                # Read, not moved: it is a link where the mirror is a folder. apt checks the hash too; a cache is only
+                # as good as its names.
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest() == path.name:
+                    write_whole(folder / path.name, content)
         missing = [package for package in missing if not (folder / package.sha256).exists()]
         if not missing:
             break

@@ -1,7 +1,7 @@
-/* Background model: each pixel keeps up to three colours, in fixed point, each with the time it has been seen; a colour seen
-   long enough is background (an integer relative of Stauffer and Grimson's mixtures, CVPR 1999, with a temporal median to
-   start from and a mean absolute deviation for the noise). What differs is then filtered: pixels that match a neighbour's
-   background (shaken camera, leaves), soft shadows, and last a binary median of 9 x 9. */
+/* Background model: each pixel keeps up to three colours, in fixed point, each with the time it has been seen; a colour
+   seen long enough is background (an integer relative of Stauffer and Grimson's mixtures, CVPR 1999, with a temporal
+   median to start from and a mean absolute deviation for the noise). What differs is then filtered: pixels that match a
+   neighbour's background (shaken camera, leaves), soft shadows, and last a binary median of 9 x 9. */
 #include "motion.h"
 
 #include <stddef.h>
@@ -38,35 +38,28 @@ static inline int32_t absolute(int32_t v) { return v < 0 ? -v : v; }
 static inline uint16_t distance(uint16_t a, uint16_t b) { return a > b ? a - b : b - a; }
 
 void motion_free(motion *m) {
-    if (!m) return;
-    for (int k = 0; k < COLOURS; k++) {
-        free(m->y[k]);
-        free(m->cb[k]);
-        free(m->cr[k]);
-        free(m->seen[k]);
-    }
-    free(m->deviation);
-    free(m->now_y);
-    free(m->now_cb);
-    free(m->now_cr);
-    free(m->raw);
-    free(m->hit);
-    free(m->region);
-    free(m->columns);
-    free(m->samples);
-    free(m->parents);
-    free(m->runs);
+    if (m) free(m->samples);
     free(m);
 }
 
 /* Bounds that keep the 16-bit arithmetic from running over. */
 static int32_t within(int32_t value, int32_t most) { return value < 0 ? 0 : value > most ? most : value; }
 
+/* The next `bytes` of the one piece of memory a model lives in. */
+static void *take(uint8_t **at, size_t bytes) {
+    uint8_t *start = *at;
+    *at += (bytes + 63) / 64 * 64;
+    return start;
+}
+
 motion *motion_new(int32_t width, int32_t height, const motion_settings *settings) {
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE) return NULL;
-    motion *m = calloc(1, sizeof *m);
-    if (!m) return NULL;
-    size_t n = (size_t)width * height;
+    size_t n = (size_t)width * height, runs = ((size_t)width / 2 + 1) * height;
+    size_t padded = (size_t)width + 2 * PAD, pieces = 7 * COLOURS + 16;
+    size_t bytes = n * (7 * COLOURS + 8) + runs * (sizeof(int32_t) + sizeof(motion_blob)) + padded + 64 * pieces;
+    uint8_t *at = calloc(1, sizeof(motion) + bytes);
+    if (!at) return NULL;
+    motion *m = take(&at, sizeof *m);
     m->width = width;
     m->height = height;
     m->set = *settings;
@@ -76,28 +69,22 @@ motion *motion_new(int32_t width, int32_t height, const motion_settings *setting
     m->set.neighbour = within(m->set.neighbour, 64);
     m->set.shadow = within(m->set.shadow, 256);
     m->tick = m->set.absorb / SEEN_BACKGROUND > 1 ? m->set.absorb / SEEN_BACKGROUND : 1;
-    int ok = 1;
     for (int k = 0; k < COLOURS; k++) {
-        ok &= (m->y[k] = calloc(n, 2)) != NULL;
-        ok &= (m->cb[k] = calloc(n, 2)) != NULL;
-        ok &= (m->cr[k] = calloc(n, 2)) != NULL;
-        ok &= (m->seen[k] = calloc(n, 1)) != NULL;
+        m->y[k] = take(&at, 2 * n);
+        m->cb[k] = take(&at, 2 * n);
+        m->cr[k] = take(&at, 2 * n);
+        m->seen[k] = take(&at, n);
     }
-    ok &= (m->deviation = calloc(n, 2)) != NULL;
-    ok &= (m->now_y = calloc(n, 1)) != NULL;
-    ok &= (m->now_cb = calloc(n, 1)) != NULL;
-    ok &= (m->now_cr = calloc(n, 1)) != NULL;
-    ok &= (m->raw = calloc(n, 1)) != NULL;
-    ok &= (m->hit = calloc(n, 1)) != NULL;
-    ok &= (m->region = malloc(n)) != NULL;
-    ok &= (m->columns = calloc((size_t)width + 2 * PAD, 1)) != NULL;
-    size_t runs = ((size_t)width / 2 + 1) * height;
-    ok &= (m->parents = malloc(runs * sizeof *m->parents)) != NULL;
-    ok &= (m->runs = malloc(runs * sizeof *m->runs)) != NULL;
-    if (!ok) {
-        motion_free(m);
-        return NULL;
-    }
+    m->deviation = take(&at, 2 * n);
+    m->now_y = take(&at, n);
+    m->now_cb = take(&at, n);
+    m->now_cr = take(&at, n);
+    m->raw = take(&at, n);
+    m->hit = take(&at, n);
+    m->region = take(&at, n);
+    m->columns = take(&at, padded);
+    m->parents = take(&at, runs * sizeof *m->parents);
+    m->runs = take(&at, runs * sizeof *m->runs);
     memset(m->region, 1, n);
     return m;
 }
@@ -143,8 +130,8 @@ void motion_sample(motion *m, const motion_frame *frame) {
     load(m, frame, to, to + n, to + 2 * n);
 }
 
-/* The lower median of `count` bytes (at most 255) for each of `n` pixels, found bit by bit from the top: the largest value
-   that no more than (count - 1) / 2 of the bytes are below. `rows` holds the bytes, `stride` apart. */
+/* The lower median of `count` bytes (at most 255) for each of `n` pixels, found bit by bit from the top: the largest
+   value that no more than (count - 1) / 2 of the bytes are below. `rows` holds the bytes, `stride` apart. */
 static void median(const uint8_t *rows, size_t stride, int32_t count, int32_t n, uint8_t *middle) {
     memset(middle, 0, n);
     for (int bit = 128; bit; bit >>= 1) {
@@ -238,8 +225,8 @@ static void match_others(motion *m) {
     memset(m->hit, 0, n);
     for (size_t i = 0; i < n; i++) {
         if (!m->raw[i]) continue;
-        uint16_t vy = (uint16_t)(m->now_y[i] << 8), vb = (uint16_t)(m->now_cb[i] << 8), vr = (uint16_t)(m->now_cr[i] << 8);
-        uint16_t ty = tolerance(m, m->deviation[i]);
+        uint16_t vy = (uint16_t)(m->now_y[i] << 8), ty = tolerance(m, m->deviation[i]);
+        uint16_t vb = (uint16_t)(m->now_cb[i] << 8), vr = (uint16_t)(m->now_cr[i] << 8);
         int k = 1;
         while (k < COLOURS && !(m->seen[k][i] && distance(vy, m->y[k][i]) <= ty && distance(vb, m->cb[k][i]) <= tc &&
                                 distance(vr, m->cr[k][i]) <= tc))
@@ -282,13 +269,15 @@ static void age(motion *m) {
 }
 
 static int shaken(const motion *m, int32_t x, int32_t y, size_t i) {
-    const uint16_t t = (uint16_t)(m->set.neighbour << 8);
-    uint16_t vy = (uint16_t)(m->now_y[i] << 8), vb = (uint16_t)(m->now_cb[i] << 8), vr = (uint16_t)(m->now_cr[i] << 8);
+    const uint16_t t = (uint16_t)(m->set.neighbour << 8), vy = (uint16_t)(m->now_y[i] << 8);
+    const uint16_t vb = (uint16_t)(m->now_cb[i] << 8), vr = (uint16_t)(m->now_cr[i] << 8);
     for (int32_t dy = -1; dy <= 1; dy++)
         for (int32_t dx = -1; dx <= 1; dx++) {
             if (x + dx < 0 || x + dx >= m->width || y + dy < 0 || y + dy >= m->height) continue;
             size_t j = i + (ptrdiff_t)dy * m->width + dx;
-            if (distance(vy, m->y[0][j]) <= t && distance(vb, m->cb[0][j]) <= t && distance(vr, m->cr[0][j]) <= t) return 1;
+            if (distance(vy, m->y[0][j]) > t || distance(vb, m->cb[0][j]) > t) continue;
+            if (distance(vr, m->cr[0][j]) > t) continue;
+            return 1;
         }
     return 0;
 }
@@ -298,8 +287,8 @@ static int shadowed(const motion *m, int32_t x, int32_t y, size_t i) {
     if (x < 2 || y < 2 || x >= m->width - 2 || y >= m->height - 2) return 0;
     int32_t now = m->now_y[i], was = m->y[0][i] >> 8;
     if (was < 20 || now * 256 < was * m->set.shadow || now >= was) return 0;
-    if (absolute(m->now_cb[i] - (m->cb[0][i] >> 8)) > m->set.chroma || absolute(m->now_cr[i] - (m->cr[0][i] >> 8)) > m->set.chroma)
-        return 0;
+    int32_t dcb = absolute(m->now_cb[i] - (m->cb[0][i] >> 8)), dcr = absolute(m->now_cr[i] - (m->cr[0][i] >> 8));
+    if (dcb > m->set.chroma || dcr > m->set.chroma) return 0;
     int32_t sum_now = 0, sum_was = 0;
     for (int32_t dy = -2; dy <= 2; dy++)
         for (int32_t dx = -2; dx <= 2; dx++) {
@@ -360,7 +349,8 @@ int32_t motion_step(motion *m, const motion_frame *frame, uint8_t *mask) {
         for (int32_t x = 0; x < m->width; x++) {
             size_t i = (size_t)y * m->width + x;
             if (!m->raw[i]) continue;
-            m->raw[i] = m->region[i] && !(m->set.neighbour && shaken(m, x, y, i)) && !(m->set.shadow < 256 && shadowed(m, x, y, i));
+            if (!m->region[i] || (m->set.neighbour && shaken(m, x, y, i))) m->raw[i] = 0;
+            else if (m->set.shadow < 256 && shadowed(m, x, y, i)) m->raw[i] = 0;
         }
     return median_filter(m, m->raw, mask);
 }

@@ -1,4 +1,4 @@
-/* Detection of motion in the frames of a fixed camera, in integers only: the same frames give the same bits everywhere. */
+/* Detection of motion in the frames of a fixed camera, in integers: the same frames give the same bits everywhere. */
 #ifndef MOTION_H
 #define MOTION_H
 
@@ -45,8 +45,8 @@ int32_t motion_step(motion *m, const motion_frame *frame, uint8_t *mask);
 /* Forget everything and take the last frame as background (light switched on, camera turned). */
 void motion_restart(motion *m);
 
-/* Connected groups (8 neighbours) of at least `min_area` pixels, in the order of their first pixel. Returns how many were
-   written, at most `room`. */
+/* Connected groups (8 neighbours) of at least `min_area` pixels, in the order of their first pixel. Returns how many
+   were written, at most `room`. */
 int32_t motion_blobs(motion *m, const uint8_t *mask, int32_t min_area, motion_blob *blobs, int32_t room);
 
 #endif

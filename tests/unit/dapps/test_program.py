@@ -44,6 +44,7 @@ def test_bad_arguments(program, arguments):
         program.settings.parse(arguments)
 
 
+@settings(deadline=None)
 @given(sensitivity=st.integers(1, 99))
 def test_more_sensitivity_never_sees_less(program, sensitivity):
     one, two = (

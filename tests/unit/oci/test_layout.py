@@ -10,7 +10,7 @@ import json
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oci import layout, platform
@@ -92,6 +92,7 @@ def test_a_layout_holds_all_it_names(tmp_path):
     assert all(hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name for blob in blobs)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.from_regex(r"[a-z]{1,4}(/[a-z]{1,4}){0,3}", fullmatch=True), st.binary(max_size=50), max_size=8)
 )
@@ -139,6 +140,7 @@ FIELDS = st.sampled_from(["schemaVersion", "mediaType", "manifests", "config", "
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 
 
+@settings(deadline=None)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=4)))
 def test_any_json_is_a_manifest_or_refused(value):
     with contextlib.suppress(ImageInvalidError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oci import platform, reference
@@ -19,12 +19,14 @@ hosts = st.one_of(
 tags = st.one_of(st.none(), st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}", fullmatch=True))
 
 
+@settings(deadline=None)
 @given(host=hosts, repository=names, tag=tags, digest=st.sampled_from([None, DIGEST]))
 def test_what_is_printed_is_parsed_again(host, repository, tag, digest):
     image = reference.Reference(host, repository, tag, digest)
     assert reference.parse(str(image)) == image
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_parsed_or_refused(text):
     try:
