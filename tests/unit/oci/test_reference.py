@@ -11,7 +11,9 @@ from poco.errors import BadInputError
 
 DIGEST = "sha256:" + "ab" * 32
 
-names = st.from_regex(r"[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)?", fullmatch=True)
+names = st.from_regex(r"[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)?", fullmatch=True).filter(
+    lambda name: len(name) < 200
+)
 hosts = st.one_of(
     st.sampled_from(["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "ghcr.io"]),
     st.integers(1, 65535).map(lambda port: f"registry.example.org:{port}"),
