@@ -223,10 +223,11 @@ def _ended(task: Task, replicate: Replicate, event: m.Reported, now: int) -> Out
     """DECLINED, FAILED or ABORTED."""
     if event.status is R.WORKER_LOST:
         return _answer(task, None)
-    if replicate.revealed:
-        return _answer(_give_up_upload(task, replicate, now), Verdict.OK)
     if worker_may_report(replicate.status, event.status):
-        return _answer(put(task, replicate, now, event.status, cause=event.cause or replicate.cause), Verdict.OK)
+        if replicate.revealed and event.status is R.FAILED:
+            return _answer(_give_up_upload(task, replicate, now), Verdict.OK)
+        task = put(task, replicate, now, event.status, cause=event.cause or replicate.cause)
+        return _answer(replace(task, uploader=None) if task.uploader == replicate.worker else task, Verdict.OK)
     return _answer(task, Verdict.ALREADY if replicate.status not in _RANK else None)
 
 

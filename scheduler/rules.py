@@ -76,29 +76,34 @@ def due(task: Task) -> int | None:
     """When the clock alone will require something of this task; None for never."""
     if task.status in FINAL_TASK:
         return None
-    instants: list[int] = [] if task.sent is not None else [task.final_deadline + 1]
-    if task.status is TaskStatus.RECEIVED and task.sent is None:
-        instants.append(0)
+    instants = []
+    if task.sent is None:
+        instants.append(max(_send_at(task), task.retry_at))
     if task.status in OPEN:
         pending = [r for r in task.replicates if r.status in PENDING_REPLICATE]
-        instants += [_overdue_at(task, r) for r in pending]
-        if any(not r.closed for r in task.replicates):
+        instants += [_overdue_at(task, r) + 1 for r in pending]
+        if any(r.result_hash is None and not r.closed for r in task.replicates):
             instants.append(task.contribution_deadline)
-        if not task.exhausted and any(r.cause in LOCAL_CAUSES for r in _failed(task)):
-            instants.append(max(_late_at(task), 0))
-    if (
-        task.sent is None
-        and task.reveal_deadline
-        and task.location is None
-        and not any(r.revealed for r in task.winners)
-    ):
-        instants.append(task.reveal_deadline + 1)
-    if task.sent is None and task.location is not None:
-        instants.append(0 if _all_revealed(task) else task.reveal_deadline + 1)
+        if not task.exhausted and _failed(task):
+            instants.append(_late_at(task))
     if task.uploader is not None:
-        instants.append(task.upload_since + upload_seconds(task))
-    first: int = min(instants, default=task.final_deadline + 1)
-    return max(first, task.retry_at) if task.sent is None else first
+        instants.append(task.upload_since + upload_seconds(task) + 1)
+    return min(instants, default=None)
+
+
+def _send_at(task: Task) -> int:
+    """When the next transaction is to be sent, as far as that depends on the clock."""
+    instants = [task.final_deadline + 1]
+    if task.status is TaskStatus.RECEIVED:
+        instants.append(0)
+    revealed = any(r.revealed for r in task.winners)
+    if task.location is not None and revealed and _all_revealed(task):
+        instants.append(0)
+    reveal_over = task.reveal_deadline + 1
+    useful = task.location is not None if revealed else reveal_over < task.contribution_deadline
+    if task.consensus is not None and task.reveal_deadline and useful:
+        instants.append(reveal_over)
+    return min(instants)
 
 
 def upload_seconds(task: Task) -> int:

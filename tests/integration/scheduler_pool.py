@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +24,7 @@ from chain.client import Chain
 from chain.transactions import Receipt, Sender
 from chain.wallet import Wallet
 from ops.console import ROOT
+from ops.ports import free_port
 from poco import ids
 from poco.errors import Cause
 from poco.hexes import ZERO_ADDRESS, keccak, to_bytes, to_hex
@@ -32,17 +33,7 @@ from poco.result import error_result
 from poco.wire import login_typed_data
 
 RLC = 10**9
-PORTS = range(8900, 8950)
 OUTPUT = b"the answer is 42\n"
-
-
-def free_port() -> int:
-    """A port of this part's range on which nobody listens."""
-    for port in PORTS:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise AssertionError("no port is free")
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
@@ -60,8 +51,6 @@ def result_zip(output: bytes = OUTPUT) -> bytes:
 
 
 def digest_of(output: bytes = OUTPUT) -> str:
-    import hashlib
-
     return to_hex(hashlib.sha256(output).digest())
 
 
@@ -148,6 +137,9 @@ class Pool:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.folder / "scheduler.log"
+        self.workers: list[ScriptedWorker] = []
+        #: what may never be in the log
+        self.secrets: set[str] = set()
 
     def configure(self, **changes: Any) -> Path:
         deployment = self.folder / "deployment.json"
@@ -191,7 +183,8 @@ class Pool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         try:
-            return bool(self.status()["chain"]["caught_up"])
+            status = self.status()
+            return bool(status["chain"]["caught_up"]) and status["workerpool"] == self.address
         except requests.RequestException:
             return False
 
@@ -245,7 +238,16 @@ class Pool:
 
     def worker(self, name: str, escrow: int = 10 * RLC, **info: Any) -> ScriptedWorker:
         self.market.folder = self.folder
-        return ScriptedWorker(self, self.market.wallet(name, escrow=escrow), name, **info)
+        made = ScriptedWorker(self, self.market.wallet(name, escrow=escrow), name, **info)
+        self.workers.append(made)
+        return made
+
+    def dismiss(self) -> None:
+        """No worker made so far takes more work."""
+        for worker in self.workers:
+            if "Authorization" in worker.http.headers:
+                worker.poll(presence="DRAINING", slots=0)
+        self.workers.clear()
 
 
 class ScriptedWorker:
@@ -273,6 +275,7 @@ class ScriptedWorker:
         body = {"wallet": wallet, **asked, "signature": self.wallet.sign_typed(typed)}
         answer = self.call("POST", "/login", json=body)
         assert answer.status_code == 200, answer.text
+        self.pool.secrets.add(answer.json()["token"])
         self.http.headers["Authorization"] = f"Bearer {answer.json()['token']}"
 
     def join(self) -> ScriptedWorker:
@@ -299,6 +302,7 @@ class ScriptedWorker:
             self.acked = max(self.acked, one["seq"])
             if one["type"] == "START":
                 self.started[one["task_id"]] = one["data"]
+                self.pool.secrets.add(one["data"]["authorization"])
         return list(found)
 
     def expect(self, kind: str, task_id: str, seconds: float = 20, **more: Any) -> dict[str, Any]:
@@ -354,7 +358,7 @@ class ScriptedWorker:
 
     def finish(self, task_id: str, output: bytes = OUTPUT) -> None:
         """From REVEAL on; uploads if asked, until COMPLETE."""
-        self.expect("REVEAL", task_id)
+        self.expect("REVEAL", task_id, slots=0)
         self.reveal(task_id, digest_of(output))
         end = time.monotonic() + 30
         while time.monotonic() < end:
