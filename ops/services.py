@@ -1,11 +1,13 @@
-"""The two servers that are not ours, a local chain (Ganache) and an image registry, as processes of a `Stack`."""
+"""The servers that are not ours as processes of a `Stack`: a chain (Ganache, with our contracts), an image registry."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
+import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from ops.stack import RUN_LABEL, Stack
 from poco.errors import PewError
 
 CHAIN_ID = 1337
+#: Brownie's name for a chain on this machine that runs already (networks.yaml).
+NETWORK = "pew-local"
 #: The development sentence that Hardhat and Anvil use too; its keys are public: only for local chains.
 MNEMONIC = "test test test test test test test test test test test junk"
 
@@ -54,13 +58,33 @@ def start_ganache(
     argv += ["--chain.chainId", str(CHAIN_ID), "--chain.networkId", str(CHAIN_ID), "--chain.hardfork", "berlin"]
     argv += ["--wallet.mnemonic", MNEMONIC, "--wallet.totalAccounts", str(accounts)]
     argv += ["--wallet.defaultBalance", str(balance_ether), "--miner.instamine", "eager", "--logging.quiet", *extra]
-    # Brownie remembers deployments by chain id and fails on those of the chain that was there before
-    shutil.rmtree(ROOT / "build" / "deployments" / str(CHAIN_ID), ignore_errors=True)
     path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
     stack.start(
         name, argv, env={"TMPDIR": str(scratch), "PATH": path}, ready=lambda: _chain_id(url) == CHAIN_ID, timeout=60
     )
     return url
+
+
+def deploy_contracts(stack: Stack, port: int) -> Path:
+    """`brownie run deploy` on the local chain at a port; returns the deployment file, a copy in the run's folder.
+
+    One at a time in this workspace: Brownie remembers deployments by chain id, and fails on those of another chain.
+    """
+    brownie = Path(sys.executable).parent / "brownie"
+    target = stack.run_dir / "deployment.json"
+    remembered = ROOT / "build" / "deployments" / str(CHAIN_ID)
+    with (ROOT / "build" / "deploy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(remembered, ignore_errors=True)
+        argv: list[str | Path] = [brownie, "run", "deploy", "--network", NETWORK]
+        process = stack.start("deploy", argv, env={"PEW_CHAIN_PORT": str(port)})
+        code = process.wait()
+        if code:
+            raise PewError(f"the deployment failed\n{process.last_lines()}", hint=f"its whole output: {process.log}")
+        shutil.copyfile(ROOT / "deployments" / f"{NETWORK}.json", target)
+        shutil.rmtree(remembered, ignore_errors=True)  # this chain ends with the run
+    stack.stop_process("deploy")
+    return target
 
 
 def start_registry(stack: Stack, port: int, folder: Path, *, name: str = "registry") -> str:

@@ -25,11 +25,10 @@ from chain import deployment
 from chain import wallet as keystores
 from chain.client import Chain
 from chain.wallet import Wallet
-from ops.console import ROOT
 from ops.engine import find_engine
 from ops.ports import HOST, require_ports
 from ops.process import Process
-from ops.services import start_ganache, start_registry
+from ops.services import deploy_contracts, start_ganache, start_registry
 from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from sdk.client import Client
@@ -37,7 +36,6 @@ from sdk.service import Service, ServiceError
 from worker import config as worker_config
 from worker import status as worker_status
 
-NETWORK = "pew-local"
 #: scrypt's cost for keystores that live as long as their run and hold nothing of value
 KEYSTORE_COST = 4096
 ETHER = 10**18
@@ -124,9 +122,7 @@ class LocalStack:
     def start_chain(self) -> None:
         """Ganache, and the contracts on it as `brownie run deploy` puts them there."""
         start_ganache(self.stack, self.ports.chain)
-        brownie = Path(sys.executable).parent / "brownie"
-        self.run("deploy", [brownie, "run", "deploy", "--network", NETWORK], {"PEW_CHAIN_PORT": str(self.ports.chain)})
-        shutil.copyfile(ROOT / "deployments" / f"{NETWORK}.json", self.deployment_file)
+        deploy_contracts(self.stack, self.ports.chain)
         self._chain = Chain(self.rpc_url, deployment.load(self.deployment_file))
         self._chain.check()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import pytest
@@ -12,10 +10,9 @@ from docker.errors import DockerException
 
 from chain import deployment
 from chain.client import Chain
-from ops.console import ROOT
 from ops.engine import find_engine, find_registry
 from ops.ports import free_port
-from ops.services import start_ganache, start_registry
+from ops.services import deploy_contracts, start_ganache, start_registry
 from ops.stack import Stack
 
 
@@ -45,12 +42,8 @@ def ganache(stack: Stack) -> str:
 @pytest.fixture(scope="session")
 def hub(stack: Stack, ganache: str) -> Chain:
     """The contracts on that Ganache, as `brownie run deploy` puts them there."""
-    port = ganache.rsplit(":", 1)[1]
-    brownie = Path(sys.executable).parent / "brownie"
-    deploy = stack.start("deploy", [brownie, "run", "deploy", "--network", "pew-local"], env={"PEW_CHAIN_PORT": port})
-    if deploy.wait():
-        pytest.fail(f"brownie run deploy failed:\n{deploy.last_lines()}")
-    chain = Chain(ganache, deployment.load(ROOT / "deployments" / "pew-local.json"))
+    where = deploy_contracts(stack, int(ganache.rsplit(":", 1)[1]))
+    chain = Chain(ganache, deployment.load(where))
     chain.check()
     return chain
 
