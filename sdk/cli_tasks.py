@@ -135,7 +135,10 @@ def show_task(settings: Settings, task_id: str) -> None:
             replicates = []
             lines.append(f"  (no news from the workers: {error.message})")
         data["replicates"] = [asdict(replicate) for replicate in replicates]
-        lines += [f"  {replicate.worker}  {replicate.status}" for replicate in replicates]
+        for replicate in replicates:
+            code = f", exit code {replicate.exit_code}" if replicate.exit_code is not None else ""
+            reason = f" ({replicate.reason})" if replicate.reason else ""
+            lines.append(f"  {replicate.worker}  {replicate.status}{code}{reason}")
     settings.show(data, lines)
 
 

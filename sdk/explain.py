@@ -31,7 +31,7 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     ),
     Cause.APP_COMPUTE_FAILED: (
         "the program ended with a non-zero exit code",
-        "read its logs (pew task show <task> --logs), try the arguments on your own machine first",
+        "pew task show <task> has the exit code; try the same arguments on your own machine first",
     ),
     Cause.APP_COMPUTE_TIMEOUT: (
         "the program ran past the time of its category",

@@ -148,6 +148,7 @@ class Replicate:
     worker: str
     status: str
     exit_code: int | None
+    reason: str
     history: tuple[StatusEntry, ...]
 
 
@@ -175,6 +176,7 @@ def _replicate(entry: dict[str, Any]) -> Replicate:
         address(entry["walletAddress"]),
         str(entry["currentStatus"])[:40],
         int(code) if code is not None else None,
+        str(entry.get("reason") or entry.get("cause") or "")[:300],
         tuple(_status(update) for update in entry.get("statusUpdateList", [])[:200]),
     )
 

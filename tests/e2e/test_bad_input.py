@@ -15,8 +15,10 @@ from poco.orders import AppOrder, DatasetOrder, WorkerpoolOrder
 from poco.params import DealParams
 from scripts.demo_report import payments, read_ledger
 from scripts.localstack import LocalStack, Ports, together
+from sdk.cli import main as pew_main
 from sdk.client import Wish
 from sdk.explain import explain
+from sdk.preflight import Orders
 from sdk.results import sha256_of
 from sdk.service import ServiceError
 from sdk.watch import Ending, Watcher, watch
@@ -87,8 +89,6 @@ def match(net, args, *, app=None, data=None, category=0, trust=4):
     wish = Wish(selling.app, DealParams(args), dataset=data, workerpool=net.pool, category=category, trust=trust)
     offer = net.offers[category]
     request = me.request(wish, selling, offer, data_order)
-    from sdk.preflight import Orders
-
     return me.match(Orders(selling, offer, request, data_order))
 
 
@@ -179,7 +179,6 @@ def test_nobody_lost_a_stake(net, outcomes):
 
 def test_the_checks_before_a_deal_would_have_said_so(net, outcomes):
     me, seller = net.local.client("requester"), net.local.client("seller")
-    from sdk.preflight import Orders
 
     def said(app, args="good", trust=4):
         selling = seller.sign(AppOrder(app, APP_PRICE))
@@ -222,8 +221,6 @@ def test_the_book_refuses_what_is_not_signed_or_covered(net, outcomes):
 
 def test_a_requester_without_money_and_a_forged_order_cost_nothing(net, outcomes):
     poor, seller = net.local.client("penniless"), net.local.client("seller")
-    from sdk.preflight import Orders
-
     before = read_ledger(net.local.chain, net.names)
     wish = Wish(net.app, workerpool=net.pool)
     orders = Orders(net.selling, net.offers[0], poor.request(wish, net.selling, net.offers[0]))
@@ -262,3 +259,84 @@ def test_after_all_this_work_is_still_done_and_paid(net, outcomes):
     # by now the workers' scores are such that one of them may be enough for the trust that is asked for
     assert moved.get("first", 0) + moved.get("second", 0) == POOL_PRICE * 99 // 100
     assert sum(moved.values()) == 0
+
+
+def pew(net, capsys, *words, wallet="requester"):
+    """`pew` with one of the wallets: exit code, stdout, stderr."""
+    where = net.local.run_dir / "wallets" / wallet
+    common = ["--rpc", net.local.rpc_url, "--deployment", str(net.local.deployment_file)]
+    common += [
+        "--scheduler",
+        net.local.scheduler_url,
+        "--wallet",
+        f"{where}.json",
+        "--password-file",
+        f"{where}.password",
+    ]
+    code = pew_main([*common, *words])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return code, out, err
+
+
+def test_pew_from_offer_to_result(net, outcomes, capsys, tmp_path):
+    code, _, err = pew(net, capsys, "run", net.app, "--args", "good", "--yes")
+    assert code == 2
+    assert "no pool offers" in err
+    publish = ("order", "publish")
+    assert pew(net, capsys, *publish, "app", net.app, "--price", "0.1", "--volume", "9", wallet="seller")[0] == 0
+    offer = ["--price", "1", "--volume", "9", "--trust", "4"]
+    assert pew(net, capsys, *publish, "workerpool", net.pool, *offer, wallet="scheduler")[0] == 0
+    code, out, _ = pew(net, capsys, "order", "list", "workerpool")
+    assert code == 0
+    assert net.pool in out
+
+    before = read_ledger(net.local.chain, net.names)
+    code, out, err = pew(net, capsys, "run", net.app, "--args", "good", "--trust", "4", "--dry-run")
+    assert code == 0
+    assert "= 1.1 RLC" in err
+    code, _, err = pew(net, capsys, "run", net.app, "--args", "good", "--yes", "--max-price", "1")
+    assert code == 2
+    assert "--max-price" in err
+    code, _, err = pew(net, capsys, "run", net.app, "--args", "good", "--trust", "99", "--yes")
+    assert code == 2
+    code, _, err = pew(net, capsys, "run", net.app, "--args", "good")
+    assert code == 2
+    assert "--yes" in err
+    assert payments(before, read_ledger(net.local.chain, net.names)) == {}
+
+    folder = tmp_path / "good"
+    code, out, err = pew(
+        net, capsys, "run", net.app, "--args", "good", "--trust", "4", "--yes", "--output", str(folder)
+    )
+    assert code == 0, err
+    assert "verified" in out
+    assert "finalized" in err
+    assert (folder / "iexec_out" / "answer.txt").read_text() == "42\n"
+
+
+def test_pew_explains_an_error_result(net, outcomes, capsys, tmp_path):
+    code, out, err = pew(
+        net, capsys, "--json", "run", net.app, "--args", "fail", "--yes", "--output", str(tmp_path / "x")
+    )
+    assert code == 1
+    told = json.loads(out)
+    assert told["results"][0]["error"] == "APP_COMPUTE_FAILED"
+    assert "error: the program ended with a non-zero exit code" in err
+    assert "hint:" in err
+    task = told["tasks"][0]
+    code, out, _ = pew(net, capsys, "task", "show", task)
+    assert code == 0
+    assert "COMPLETED" in out
+    assert "exit code 3" in out
+    code, _, err = pew(net, capsys, "task", "claim", task)
+    assert code == 1
+    assert "refused" in err
+
+
+def test_pew_status_shows_the_workers(net, outcomes, capsys):
+    code, out, _ = pew(net, capsys, "status")
+    assert code == 0
+    assert "first" in out
+    assert "linux/amd64" in out
+    assert "Wh" in out
