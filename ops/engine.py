@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import functools
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,30 +128,28 @@ def ensure_registry() -> str:
 
     The Debian package is unpacked, not installed: installed, it would start a service open to the network on port 5000.
     """
+    if find_registry() is None and _is_debian() and shutil.which("apt-get"):
+        try:
+            with step("engine", "registry program"):
+                _unpack_registry()
+        except SetupError:
+            say("engine", "Debian's docker-registry cannot be had; the image registry:2 is used instead")
     found = find_registry()
-    if found is None and _is_debian() and shutil.which("apt-get"):
-        folder = TOOLS / "docker-registry.deb"
-        folder.mkdir(parents=True, exist_ok=True)
-        with step("engine", "registry program"):
-            try:
-                try:
-                    run(["apt-get", "download", "-q", "docker-registry"], cwd=folder)
-                except CommandError:
-                    if not _is_root():
-                        raise
-                    _apt_update()
-                    run(["apt-get", "download", "-q", "docker-registry"], cwd=folder)
-                run(["dpkg-deb", "-x", max(folder.glob("docker-registry_*.deb")), folder])
-                (folder / "usr/bin/docker-registry").rename(TOOLS / "docker-registry")
-            except (CommandError, OSError, ValueError) as error:
-                say(
-                    "engine",
-                    f"Debian's docker-registry cannot be had ({type(error).__name__}); using the image registry:2",
-                )
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-        found = find_registry()
     return str(found) if found else "container"
+
+
+def _unpack_registry() -> None:
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=TOOLS) as folder:
+        try:
+            run(["apt-get", "download", "-q", "docker-registry"], cwd=Path(folder))
+        except CommandError:
+            if not _is_root():
+                raise
+            _apt_update()
+            run(["apt-get", "download", "-q", "docker-registry"], cwd=Path(folder))
+        run(["dpkg-deb", "-x", next(Path(folder).glob("*.deb")), folder])
+        (Path(folder) / "usr" / "bin" / "docker-registry").rename(TOOLS / "docker-registry")
 
 
 def ensure() -> dict[str, Any]:
@@ -164,8 +164,8 @@ def status() -> dict[str, Any]:
     """What there is, changing nothing.
 
     Returns:
-        `engine` (version or None), `host`, `arch`, `driver`, `platforms` (those proved by a run), `registry` (path,
-        `container`),
+        `engine` (version or None), `host`, `arch`, `driver`, `platforms` (those proved by a run), `registry` (path or
+        `container`).
     """
     found = find_engine()
     if found is None:
@@ -192,13 +192,12 @@ def apt_install(*packages: str) -> None:
         raise SetupError(f"cannot install {' '.join(packages)}: {error.message}", _network_hint()) from error
 
 
+@functools.cache
 def _apt_update() -> None:
-    if not getattr(_apt_update, "done", False):
-        try:
-            run(["apt-get", "update", "-q", "-o", "DPkg::Lock::Timeout=300"], timeout=600)
-        except CommandError as error:
-            raise SetupError(f"cannot fetch the list of Debian packages: {error.message}", _network_hint()) from error
-        _apt_update.done = True  # type: ignore[attr-defined]
+    try:
+        run(["apt-get", "update", "-q", "-o", "DPkg::Lock::Timeout=300"], timeout=600)
+    except CommandError as error:
+        raise SetupError(f"cannot fetch the list of Debian packages: {error.message}", _network_hint()) from error
 
 
 def _network_hint() -> str:
