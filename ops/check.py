@@ -23,7 +23,16 @@ from ops.ports import require_ports
 from poco.errors import PewError
 
 COMMANDS = ROOT / ".venv" / "bin"
-PYTEST = [str(COMMANDS / "python"), "-m", "pytest", "-q", "-p", "no:pytest-brownie"]
+PYTEST = [
+    str(COMMANDS / "python"),
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "no:pytest-brownie",
+    "--durations=3",
+    "--durations-min=5",
+]
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
 TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/e2e")
 NEEDS_ENGINE = frozenset({"integration", "e2e"})
