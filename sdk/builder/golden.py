@@ -46,7 +46,7 @@ class GoldenRun:
 
 
 def run_all(root: Path, pushed: PushedImage, name: str) -> list[GoldenRun]:
-    """Pull each platform's manifest by digest and run the golden input in a hardened container.
+    """Pull each platform's manifest by digest and run the golden input in a hardened container; images do not stay.
 
     Raises:
         BadInputError: the golden input is missing.
@@ -62,8 +62,11 @@ def run_all(root: Path, pushed: PushedImage, name: str) -> list[GoldenRun]:
         image = f"{repository}@{digest}"
         _docker("pull", "--quiet", image)
         started = time.monotonic()
-        found = run_once(image, golden, description.golden.arguments, description.memory_mb)
-        seconds = time.monotonic() - started
+        try:
+            found = run_once(image, golden, description.golden.arguments, description.memory_mb)
+            seconds = time.monotonic() - started
+        finally:
+            _docker("image", "rm", image)
         runs.append(GoldenRun(platform, found, round(seconds, 2), found == description.golden.digest))
     return runs
 

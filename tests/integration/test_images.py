@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -37,12 +38,13 @@ def by_digest(pushed: PushedImage, platform: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def native(pushed: PushedImage, docker_client: docker.DockerClient) -> str:
+def native(pushed: PushedImage, docker_client: docker.DockerClient) -> Iterator[str]:
     """The image for this machine, pulled by its manifest's digest."""
     architecture = docker_client.version()["Arch"]
     image = by_digest(pushed, {"amd64": "linux/amd64", "arm64": "linux/arm64", "arm": "linux/arm/v7"}[architecture])
     docker_client.images.pull(image)
-    return image
+    yield image
+    docker_client.images.remove(image)
 
 
 def run(
@@ -82,10 +84,12 @@ def test_the_golden_input_gives_one_digest_everywhere(pushed: PushedImage, docke
 def test_images_are_labelled_for_what_they_are(
     platform: str, pushed: PushedImage, docker_client: docker.DockerClient
 ) -> None:
-    image = docker_client.images.pull(by_digest(pushed, platform)).attrs
+    reference = by_digest(pushed, platform)
+    image = docker_client.images.pull(reference).attrs
     assert (image["Architecture"], image.get("Variant", ""), image["Os"]) == (*LABELS[platform], "linux")
     assert image["Config"]["User"] == "65532:65532"
     assert image["Config"].get("Volumes") is None
+    docker_client.images.remove(reference)
 
 
 def test_the_registry_resolves_each_platform(pushed: PushedImage) -> None:
