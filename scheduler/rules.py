@@ -72,13 +72,13 @@ def error_hash(task: Task, cause: Cause) -> str:
     return result_hash(task.id, _error_digest(cause, task.callback))
 
 
-def due(task: Task) -> int | None:
-    """When the clock alone will require something of this task; None for never."""
+def due(task: Task, now: int) -> int | None:
+    """When the clock alone will require something of this task that rests at `now`; None for never."""
     if task.status in FINAL_TASK:
         return None
     instants = []
     if task.sent is None:
-        instants.append(max(_send_at(task), task.retry_at))
+        instants.append(max(_send_at(task, now), task.retry_at))
     if task.status in OPEN:
         pending = [r for r in task.replicates if r.status in PENDING_REPLICATE]
         instants += [_overdue_at(task, r) + 1 for r in pending]
@@ -91,7 +91,7 @@ def due(task: Task) -> int | None:
     return min(instants, default=None)
 
 
-def _send_at(task: Task) -> int:
+def _send_at(task: Task, now: int) -> int:
     """When the next transaction is to be sent, as far as that depends on the clock."""
     instants = [task.final_deadline + 1]
     if task.status is TaskStatus.RECEIVED:
@@ -100,7 +100,7 @@ def _send_at(task: Task) -> int:
     if task.location is not None and revealed and _all_revealed(task):
         instants.append(0)
     reveal_over = task.reveal_deadline + 1
-    useful = task.location is not None if revealed else reveal_over < task.contribution_deadline
+    useful = task.location is not None if revealed else max(now, reveal_over) < task.contribution_deadline
     if task.consensus is not None and task.reveal_deadline and useful:
         instants.append(reveal_over)
     return min(instants)

@@ -157,7 +157,7 @@ def tasks_of_worker(db: Connection, worker: str) -> list[tuple[str, Replicate]]:
 
 def _task_row(task: Task, now: int) -> dict[str, Any]:
     row = {name: getattr(task, name) for name in _TASK_FIELDS}
-    return {**_plain(row), "wanted": wants_worker(task, now), "due_at": due(task)}
+    return {**_plain(row), "wanted": wants_worker(task, now), "due_at": due(task, now)}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def test_a_refused_transaction_is_tried_again_later_and_later() -> None:
     for _ in range(4):
         state, effects = run(state, m.TransactionFailed(m.Tx.INITIALIZE), now=now)
         assert effects == []
-        waits.append((due(state) or 0) - now)
-        now = due(state) or 0
+        again = due(state, now) or 0
+        waits.append(again - now)
+        now = again
         state, effects = run(state, m.Tick(), now=now)
         assert sent(effects) == [m.Tx.INITIALIZE]
     assert waits == [1, 2, 4, 8]
@@ -244,7 +245,7 @@ def test_one_winner_uploads_another_after_a_time_out_or_a_failure() -> None:
     state, effects = run(state, m.Revealed(A, DIGEST), now=10)
     assert told(effects) == []
     late = upload_seconds(state) + 1
-    assert due(state) == late
+    assert due(state, 0) == late
     state, effects = run(state, m.Tick(), now=late)
     assert told(effects) == [(A, N.UPLOAD)]
     state, effects = run(state, m.Reported(A, R.FAILED, Cause.RESULT_UPLOAD_FAILED), now=late + 1)
@@ -260,7 +261,7 @@ def test_finalize_waits_for_the_other_winners_until_the_reveal_deadline() -> Non
     state = revealing(4, A, B)
     state, effects = run(state, m.Revealed(A, DIGEST), m.Uploaded(A, "/ipfs/x"))
     assert (state.status, sent(effects)) == (TaskStatus.RESULT_UPLOADED, [])
-    assert due(state) == 2 * T + 1
+    assert due(state, 0) == 2 * T + 1
     _, effects = run(state, m.Revealed(B, DIGEST))
     assert sent(effects) == [m.Tx.FINALIZE]
     state, effects = run(state, m.Tick(), now=2 * T + 1)
@@ -272,7 +273,7 @@ def test_finalize_waits_for_the_other_winners_until_the_reveal_deadline() -> Non
 
 def test_nobody_reveals_reopen_and_give_it_to_others() -> None:
     state = revealing()
-    assert due(state) == 2 * T + 1
+    assert due(state, 0) == 2 * T + 1
     state, effects = run(state, m.Tick(), now=2 * T + 1)
     assert sent(effects) == [m.Tx.REOPEN]
     state, effects = run(state, m.Reopened(), now=2 * T + 2)
@@ -296,7 +297,7 @@ def test_claim_as_soon_as_the_final_deadline_has_passed(state: m.Task) -> None:
     state, effects = run(state, m.Claimed(), now=10 * T + 2)
     assert state.status is TaskStatus.FAILED
     assert all(r.closed for r in state.replicates)
-    assert due(state) is None
+    assert due(state, 0) is None
 
 
 def test_the_contribution_deadline_frees_everybody() -> None:
@@ -308,10 +309,10 @@ def test_the_contribution_deadline_frees_everybody() -> None:
 
 def test_a_replicate_that_never_starts_or_never_ends_is_replaced() -> None:
     state = started()
-    assert due(state) == START_SECONDS + 1
+    assert due(state, 0) == START_SECONDS + 1
     assert wants_worker(run(state, m.Tick(), now=START_SECONDS + 1)[0], START_SECONDS + 1)
     state, _ = run(state, m.Reported(A, R.COMPUTING))
-    assert due(state) == LEASE_FACTOR * T + 1
+    assert due(state, 0) == LEASE_FACTOR * T + 1
     assert wants_worker(run(state, m.Tick(), now=LEASE_FACTOR * T + 1)[0], LEASE_FACTOR * T + 1)
 
 
@@ -338,7 +339,7 @@ def test_a_fault_that_may_be_the_workers_own_is_tried_by_others_first(cause: Cau
 
 def test_when_time_runs_out_nobody_else_is_waited_for() -> None:
     state, _ = run(started(), m.Reported(A, R.FAILED, Cause.APP_IMAGE_DOWNLOAD_FAILED))
-    assert due(state) == 5 * T
+    assert due(state, 0) == 5 * T
     assert told(run(state, m.Tick(), now=5 * T)[1]) == [(A, N.CONTRIBUTE_ERROR)]
 
 

@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
         again, effects = follow(self.task, self.now)
         assert effects == ()
         assert again == self.task
-        when = due(self.task)
+        when = due(self.task, self.now)
         assert when is None or when > self.now, (when, self.now, self.task)
 
     @invariant()
