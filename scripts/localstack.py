@@ -6,6 +6,7 @@ The demo and the end-to-end tests build on it. Everything lies below one run fol
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from chain import wallet as keystores
 from chain.client import Chain
 from chain.wallet import Wallet
 from ops.engine import find_engine
-from ops.ports import HOST, require_ports
+from ops.ports import HOST, is_free, require_ports
 from ops.process import Process
 from ops.services import deploy_contracts, start_ganache, start_registry
 from ops.stack import Stack
@@ -45,10 +46,15 @@ ETHER = 10**18
 class Ports:
     """Loopback ports of a run."""
 
-    chain: int = 18545
-    registry: int = 18500
-    scheduler: int = 18300
-    files: int = 18400
+    chain: int
+    registry: int
+    scheduler: int
+    files: int
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Ports that nobody holds now, below those that the kernel gives to outgoing connections."""
+        return cls(*[port for port in random.sample(range(20000, 32000), 100) if is_free(port)][:4])
 
     def require(self) -> None:
         """BadInputError where one is taken, with the option that changes it."""

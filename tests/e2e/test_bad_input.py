@@ -26,7 +26,7 @@ from tests.e2e import programs
 
 pytestmark = [pytest.mark.chain, pytest.mark.docker]
 RLC = 10**9
-PORTS = Ports(chain=9021, registry=9022, scheduler=9023, files=9024)
+PORTS = Ports.free()
 WORKERS = ("first", "second")
 PEOPLE = ("requester", "seller", "scheduler", "penniless")
 #: Every cause of the table in docs/architecture.md that a program, its image or its data can bring about.

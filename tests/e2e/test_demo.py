@@ -21,7 +21,7 @@ from scripts.localstack import Ports
 from sdk.results import ZipTree
 
 pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation]
-PORTS = Ports(chain=9011, registry=9012, scheduler=9013, files=9014)
+PORTS = Ports.free()
 ARGUMENTS = [f"--{name}-port={getattr(PORTS, name)}" for name in ("chain", "registry", "scheduler", "files")]
 ARCHITECTURES = {"linux/arm/v7", "linux/arm64", "linux/amd64"}
 

@@ -35,7 +35,7 @@ NAMES = ("requester", "seller", "pool", "first", "second")
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    ports = Ports(chain=9001, registry=9002, scheduler=9003, files=9004)
+    ports = Ports.free()
     with Stack(tmp_path_factory.mktemp("market"), handle_signals=False) as stack:
         running = LocalStack(stack, ports)
         for name in NAMES:
