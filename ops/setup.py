@@ -130,8 +130,9 @@ def steps() -> list[Step]:
     if not _node_fits():
         node = [commands / "node", commands / "npm"]
         plan.append(Step("node", "Node.js", [here, LOCK_FILE, NODE_LOCK_FILE], node, _install_node))
-    npm_products = [npm_folder / ".bin" / "ganache", npm_folder / "solc" / "package.json"]
-    plan.append(Step("npm", "Ganache and the Solidity compiler", npm_files, npm_products, _install_npm))
+    packages_of_npm = ("ganache", "solc", "@iexec/poco")
+    npm_products = [npm_folder / each / "package.json" for each in packages_of_npm]
+    plan.append(Step("npm", "Ganache, the Solidity compiler and the original contracts", npm_files, npm_products, _install_npm))
     if BROWNIE_SETUP.exists():
         # the compiler is also an input: it may be another folder's launcher, where two share a home
         compiler, networks = _compiler(home), ROOT / "networks.yaml"
@@ -203,7 +204,7 @@ def _uv(*words: str | Path) -> None:
 
 
 def _install_npm() -> None:
-    _run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"])
+    _run(["npm", "ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"])
 
 
 def _prepare_brownie() -> None:
