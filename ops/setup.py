@@ -132,7 +132,7 @@ def steps() -> list[Step]:
         plan.append(Step("node", "Node.js", [here, LOCK_FILE, NODE_LOCK_FILE], node, _install_node))
     packages_of_npm = ("ganache", "solc", "@iexec/poco")
     npm_products = [npm_folder / each / "package.json" for each in packages_of_npm]
-    plan.append(Step("npm", "Ganache, the Solidity compiler and the original contracts", npm_files, npm_products, _install_npm))
+    plan.append(Step("npm", "Ganache, compiler, original contracts", npm_files, npm_products, _install_npm))
     if BROWNIE_SETUP.exists():
         # the compiler is also an input: it may be another folder's launcher, where two share a home
         compiler, networks = _compiler(home), ROOT / "networks.yaml"
