@@ -192,7 +192,10 @@ class Performer:
 
     def _prove(self, replicate: Replicate, stop: threading.Event) -> Happened:
         facts, folder = _facts(replicate), self.folder(replicate.task_id)
+        kept = self.journal.result(replicate.task_id, replicate.run)
         ended = self.runner.run(self._spec(replicate), self._control(replicate, stop.is_set))
+        if kept is not None and folder.zip.exists():
+            return _proven(replicate, kept.digest, ended)
         limits, tree = self.config.docker, OutFolder(folder.out)
         try:
             require_size(folder.out, limits.output_mb * _MB, limits.output_files)
@@ -203,8 +206,6 @@ class Performer:
             ) from None
         sha256, size = write_zip(tree, tree.files(), folder.zip)
         self.journal.result_kept(replicate.task_id, replicate.run, ResultRow(found, sha256, size))
-        self.runner.remove(replicate.task_id)
-        folder.drop_work()
         return _proven(replicate, found, ended)
 
     def _prove_error(self, replicate: Replicate, _stop: threading.Event) -> Happened:
@@ -220,10 +221,19 @@ class Performer:
     def _contribute(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
         def once() -> Happened:
             tx_hash = self.chain.contribute(replicate, stop.is_set)
+            self._tidy(replicate.task_id)
             return _happened(replicate, What.CONTRIBUTED, tx_hash=tx_hash)
 
         # what was sent must be followed to its end: only the task's own end makes it useless
         return self._again(replicate, threading.Event(), _facts(replicate).final_deadline, once)
+
+    def _tidy(self, task_id: str) -> None:
+        """Drop what only the run needed; the zip stays. What cannot be dropped now goes when the task ends."""
+        try:
+            self.runner.remove(task_id)
+        except RunError as error:
+            self.log.warning("cannot_tidy", task=task_id, why=error.message)
+        self.folder(task_id).drop_work()
 
     def _check(self, replicate: Replicate, _stop: threading.Event) -> Happened | None:
         try:
