@@ -70,8 +70,9 @@ class Progress:
             return
         mark = f"{self.seconds:7.1f} s  "
         if self._console.is_terminal:
-            self._console.print(f"[dim]{mark}[/dim]", end="")
-            self._console.print(text, style=style or None, markup=False)
+            from rich.text import Text
+
+            self._console.print(Text.assemble((mark, "dim"), (text, style)))
         else:
             print(mark + text, file=self._stream, flush=True)
 
