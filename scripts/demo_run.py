@@ -23,7 +23,7 @@ from sdk.amounts import show
 from sdk.builder import description
 from sdk.client import Client, Matched, Wish
 from sdk.explain import explain
-from sdk.progress import Progress, words
+from sdk.progress import Progress
 from sdk.results import Result
 from sdk.watch import Ending, Watcher, watch
 
@@ -188,7 +188,7 @@ class Demo:
         with self.progress.waiting("the workers are at it"):
             ending, task = watch(
                 watcher,
-                lambda news: self.progress.say(text) if (text := words(news, workers)) else None,
+                lambda news: self.progress.tell(news, workers),
                 timeout=TASK_SECONDS,
                 poll_seconds=0.3,
                 check=self.local.stack.check,

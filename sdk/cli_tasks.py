@@ -14,7 +14,7 @@ from poco.errors import BadInputError, PewError
 from poco.params import DealParams
 from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, ID, Settings, json_option, table
-from sdk.progress import Progress, words
+from sdk.progress import Progress
 
 if TYPE_CHECKING:
     from chain.model import Deal, Task
@@ -222,9 +222,7 @@ def _watch(client: Client, task_id: str, deal_id: str | None, progress: Progress
     found, block = locate(client.chain, task_id, deal_id)
     watcher = Watcher(client.chain, found, task_id, block, client.optional_service)
     with progress.waiting(f"task {task_id[:10]}.."):
-        ending, end = watch(
-            watcher, lambda news: progress.say(text) if (text := words(news, {})) else None, timeout=timeout
-        )
+        ending, end = watch(watcher, lambda news: progress.tell(news, {}), timeout=timeout)
     _require_completed(ending, end)
     return end
 

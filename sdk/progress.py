@@ -76,6 +76,12 @@ class Progress:
         else:
             print(mark + text, file=self._stream, flush=True)
 
+    def tell(self, news: News, names: Mapping[str, str]) -> None:
+        """A line for a piece of news, where it is one for people; what the chain says is green."""
+        text = words(news, names)
+        if text is not None:
+            self.say(text, style="green" if news.source == "chain" else "")
+
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """A spinner while the block runs; nothing where the stream is no terminal."""
