@@ -22,7 +22,20 @@ from poco.wire import Poll, WorkerInfo
 from worker import core
 from worker.chain import PoolChain
 from worker.config import WorkerConfig
-from worker.core import Answered, Drain, Effect, Event, Funded, Happened, Notified, Report, Tick, Weighed, Worker
+from worker.core import (
+    Answered,
+    Drain,
+    Effect,
+    Event,
+    Funded,
+    Happened,
+    Notified,
+    Report,
+    Stance,
+    Tick,
+    Weighed,
+    Worker,
+)
 from worker.effects import Performer
 from worker.energy import Decision, Offer
 from worker.journal import Journal
@@ -87,6 +100,7 @@ class Loop:
     def run(self) -> None:
         """Work until drained."""
         self._prune()
+        self._handle(Weighed(self._look()))
         self._lanes.start()
         for effect in core.resume(self._state):
             self._log.info("resumed", task=effect.task_id, do=effect.do)
@@ -231,14 +245,17 @@ class Loop:
     def _metering(self) -> None:
         saved = 0.0
         while not self._over.wait(self._config.meter_seconds):
-            state = self._state
-            stance = self._power.look(time.time(), list(state.replicates.values()), self._began, state.draining)
-            if stance != state.stance:
+            stance = self._look()
+            if stance != self._state.stance:
                 self._events.put((Weighed(stance), None))
             if time.monotonic() - saved >= _SAVE_SECONDS or self._task_ended.is_set():
                 saved = time.monotonic()
                 self._task_ended.clear()
                 self._power.save()
+
+    def _look(self) -> Stance:
+        state = self._state
+        return self._power.look(time.time(), list(state.replicates.values()), self._began, state.draining)
 
     def _watching_means(self) -> None:
         """See that stake, gas, engine and disk suffice; take no work while they do not."""

@@ -124,10 +124,11 @@ def test_a_task_survives_a_kill_at_every_point(
             worker.thread.join(10)
         points = worker.points()
         assert {
-            "before-prepared-contribute", "after-prepared-contribute", "after-prepared-reveal", "after-sent-01",
-            "after-sent-02", "after-container-False", "after-container-True", "after-result", "after-upload", "after-uploaded",
-            "before-mined-MINED", "after-stage-RUNNING", "after-stage-CONTRIBUTED", "after-stage-REVEALING",
-            "after-stage-SETTLING", "after-stage-ENDED", "after-earned",
+            "before-prepared-contribute", "after-prepared-contribute", "after-prepared-reveal",
+            "after-sent-01", "after-sent-02", "before-mined-MINED",
+            "after-container-False", "after-container-True", "after-result", "after-upload", "after-uploaded",
+            "after-stage-RUNNING", "after-stage-CONTRIBUTED", "after-stage-REVEALING", "after-stage-SETTLING",
+            "after-stage-ENDED", "after-earned",
         } <= set(points)  # fmt: skip
         assert worker.deaths >= len(points)
         # the chain: everything once, nothing lost

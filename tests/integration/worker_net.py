@@ -66,6 +66,7 @@ class PlayedScheduler:
         self.nonces: dict[str, str] = {}
         self.verdicts: dict[str, str] = {}
         self.fail: set[str] = set()
+        self.uploads: dict[str, str] = {}
         self.news = threading.Condition()
         outer = self
 
@@ -146,6 +147,7 @@ class PlayedScheduler:
         if path.startswith("/results/"):
             cid = cid_of(hashlib.sha256(body).digest())
             (self.folder / cid).write_bytes(body)
+            self.uploads[path.split("/")[2]] = cid
             return 200, {"location": f"/ipfs/{cid}"}
         return 404, refused
 
@@ -232,6 +234,7 @@ class Net:
         name = f"{name}{self.count}"
         opened = keystores.create(self.folder / f"{name}.json", "a password", iterations=1024)
         (self.folder / f"{name}.password").write_text("a password\n")
+        (self.folder / f"{name}.password").chmod(0o600)
         eth = self.chain.web3.eth
         eth.send_transaction({"from": eth.accounts[0], "to": opened.address, "value": ether})
         self.chain.rlc.functions.transfer(opened.address, rlc).transact({"from": eth.accounts[0]})
@@ -397,10 +400,9 @@ def finish(net: Net, worker: Process, task_id: str, seconds: float = 60) -> dict
     scheduler.tell(me, "REVEAL", task_id)
     scheduler.reported(me, task_id, "REVEALED", seconds)
     assert net.chain.contribution(task_id, me).status is ContributionStatus.PROVED
-    before = set(scheduler.folder.iterdir())
     scheduler.tell(me, "UPLOAD", task_id)
     scheduler.reported(me, task_id, "RESULT_UPLOADED", seconds)
-    (uploaded,) = {path.name for path in set(scheduler.folder.iterdir()) - before}
+    uploaded = scheduler.uploads[task_id]
     files = unzip(net, uploaded)
     assert digest(ZipFiles(files), callback=False) == net.chain.task(task_id).digest
     net.finalize(task_id, uploaded)
