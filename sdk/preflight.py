@@ -11,9 +11,9 @@ from oci import registry
 from oci.platform import Platform
 from oci.platform import parse as parse_platform
 from poco import params
-from poco.consensus import stake, workers_needed
+from poco.consensus import Tally, stake, weight, would_agree
 from poco.errors import BadInputError, PewError
-from poco.hexes import ZERO_BYTES32, to_bytes
+from poco.hexes import ZERO_BYTES32, address, to_bytes
 from poco.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
 from sdk.amounts import show
 from sdk.orders import Problem, mismatches, signed_by
@@ -22,6 +22,9 @@ from sdk.service import Service, ServiceError
 #: Per cent of the pool's price that its owner locks for every task (WORKERPOOL_STAKE_RATIO of the hub).
 POOL_STAKE_RATIO = 30
 IMAGE_SECONDS = 10.0
+#: More scores than this are not asked for: no trust that can be asked for needs more workers.
+MAX_SCORES = 100
+GONE = frozenset({"LOST", "DRAINING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +212,20 @@ def _run_problems(
     if service is None:
         return [], ["the pool's workers: no scheduler was named"]
     try:
-        machines = worker_platforms(service)
+        machines = machines_of(service)
     except ServiceError as error:
         return [], [f"the pool's workers: {error.message}"]
-    able = sum(any(mine.runs(theirs) for mine in machine for theirs in offered) for machine in machines)
-    needed = workers_needed(max(orders.request.trust, 1))
-    there = ", ".join(sorted({str(p) for machine in machines for p in machine})) or "none"
-    if able == 0 and machines:
+    able = [m.wallet for m in machines if any(mine.runs(theirs) for mine in m.platforms for theirs in offered)]
+    if not able and machines:
+        there = ", ".join(sorted({str(platform) for machine in machines for platform in machine.platforms}))
         has = ", ".join(map(str, offered))
         hint = "build and push it for the pool's architectures too (python -m sdk.builder), or take another pool"
         return [Problem(f"the image is for {has}; the pool's workers are {there}", hint)], []
-    if able < needed:
-        what = f"trust {orders.request.trust} needs {needed} workers, the pool has {able} that can run this image"
+    weights = [weight(chain.score(wallet)) for wallet in able[:MAX_SCORES]]
+    if not would_agree(Tally(max(orders.request.trust, 1)), weights):
+        what = (
+            f"trust {orders.request.trust} needs more than the {len(able)} workers of the pool that can run this image"
+        )
         return [Problem(what, "ask for less trust, or take a larger pool")], []
     return [], []
 
@@ -234,18 +239,31 @@ def _image_platforms(multiaddr: str, checksum: str, timeout: float) -> list[Plat
     return [parse_platform(name) for name in names]
 
 
-def worker_platforms(service: Service) -> list[list[Platform]]:
-    """For every worker that the pool counts on, what it runs."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A worker that its pool counts on."""
+
+    wallet: str
+    platforms: tuple[Platform, ...]
+
+
+def machines_of(service: Service) -> list[Machine]:
+    """The workers of a pool that are not gone; those that are asleep count.
+
+    Raises:
+        ServiceError: no answer, or not one of a scheduler.
+    """
     answer = service.get("/status")
     workers = answer.get("workers") if isinstance(answer, dict) else None
     if not isinstance(workers, list):
         raise ServiceError(f"{service.url}/status names no workers", hint="check that it is a scheduler")
-    found: list[list[Platform]] = []
+    found = []
     for worker in workers:
-        names = worker.get("platforms") if isinstance(worker, dict) else None
-        if isinstance(names, list) and worker.get("presence") not in ("LOST", "DRAINING"):
-            try:
-                found.append([parse_platform(str(name)) for name in names])
-            except BadInputError:
-                continue
+        try:
+            if worker["presence"] not in GONE:
+                found.append(
+                    Machine(address(worker["wallet"]), tuple(parse_platform(str(p)) for p in worker["platforms"]))
+                )
+        except (KeyError, TypeError, BadInputError):
+            continue  # a worker that has not said what it is
     return found

@@ -221,7 +221,10 @@ def test_the_pools_workers_must_be_able_to_run_it(local, orders):
     status = local.run_dir / "shown" / "status"
 
     def said(*machines):
-        workers = [{"name": str(n), "platforms": [p], "presence": presence} for n, (p, presence) in enumerate(machines)]
+        workers = [
+            {"wallet": f"0x{n:040x}", "platforms": [platform], "presence": presence}
+            for n, (platform, presence) in enumerate(machines, 1)
+        ]
         status.write_text(json.dumps({"workers": workers}))
         checked = me.preflight(orders)
         assert checked.unknown == ()
@@ -231,9 +234,9 @@ def test_the_pools_workers_must_be_able_to_run_it(local, orders):
     (what,) = said(("linux/arm64", "WAITING"), ("linux/arm/v7", "WAITING"))
     assert "linux/arm/v7, linux/arm64" in what
     (what,) = said(("linux/amd64", "WAITING"), ("linux/arm64", "WAITING"))
-    assert "trust 4 needs 2 workers" in what
+    assert "trust 4 needs more workers than can run this image in the pool (1)" in what
     (what,) = said(("linux/amd64", "WAITING"), ("linux/amd64", "LOST"))
-    assert "has 1" in what
+    assert "in the pool (1)" in what
 
 
 def act(local, name, function, *arguments):
