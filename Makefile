@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint test-contracts test-unit test-integration test-e2e dapps stop clean distclean
+.PHONY: help setup engine demo test lint bench-gas test-contracts test-unit test-integration test-e2e dapps stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-integration: setup ## tests with a real Ganache, Docker Engine and registry
 
 test-e2e: setup ## one run of everything
 	@exec .venv/bin/python -m ops.check e2e
+
+bench-gas: setup ## gas of our contracts beside that of the original, step by step
+	@brownie compile >/dev/null && exec .venv/bin/python -m benchmarks.gas
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@set -e; for dapp in dapps/*/dapp.yaml; do .venv/bin/python -m sdk.builder build $$(basename $$(dirname $$dapp)); done
