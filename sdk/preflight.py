@@ -223,9 +223,7 @@ def _run_problems(
         return [Problem(f"the image is for {has}; the pool's workers are {there}", hint)], []
     weights = [weight(chain.score(wallet)) for wallet in able[:MAX_SCORES]]
     if not would_agree(Tally(max(orders.request.trust, 1)), weights):
-        what = (
-            f"trust {orders.request.trust} needs more than the {len(able)} workers of the pool that can run this image"
-        )
+        what = f"trust {orders.request.trust} needs more workers than can run this image in the pool ({len(able)})"
         return [Problem(what, "ask for less trust, or take a larger pool")], []
     return [], []
 

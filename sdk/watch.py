@@ -166,7 +166,7 @@ def replicates_of(service: Service, task_id: str) -> list[Replicate]:
         raise
     try:
         return [_replicate(entry) for entry in answer["replicates"][:1000]]
-    except (KeyError, TypeError, ValueError, BadInputError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, BadInputError):
         raise ServiceError(f"{service.url}/tasks/... is not what a scheduler answers") from None
 
 
