@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select
+from web3.exceptions import Web3Exception
 
 from chain.client import Chain
 from chain.wallet import recover_typed
@@ -137,20 +139,16 @@ class OrderBook:
         return order.resource
 
     def _check_signature(self, order: Order, order_hash: str, owner: str) -> None:
-        try:
-            signer = recover_typed(order.typed_data(self._domain), order.sign)
-        except BadInputError:
-            signer = ""
-        if signer == owner:
-            return
-        call = self._chain.hub.functions.verifySignature(owner, to_bytes(order_hash, 32), to_bytes(order.sign))
-        try:
-            if self._chain.ask(call.call):
+        with suppress(BadInputError):
+            if recover_typed(order.typed_data(self._domain), order.sign) == owner:
                 return
-        except PewError:
-            raise
-        except Exception:  # a contract wallet may answer anything
-            signer = signer or "nobody"
+        hub = self._chain.hub.functions
+        other_ways = hub.verifyPresignatureOrSignature(owner, to_bytes(order_hash, 32), to_bytes(order.sign))
+        with suppress(
+            Web3Exception
+        ):  # a contract wallet may answer anything, and the hub refuses a malformed signature
+            if self._chain.ask(other_ways.call):
+                return
         raise SignatureError(
             f"the order is not signed by {owner}, who owns {order.resource}",
             hint=f"sign it with {owner}, for hub {self._domain.hub} on chain {self._domain.chain_id}",

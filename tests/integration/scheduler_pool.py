@@ -138,6 +138,7 @@ class Pool:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.folder / "scheduler.log"
         self.workers: list[ScriptedWorker] = []
+        self.deals: dict[str, str] = {}
         #: what may never be in the log
         self.secrets: set[str] = set()
 
@@ -234,7 +235,9 @@ class Pool:
         call = self.chain.hub.functions.matchOrders(*(o.as_tuple() for o in (app, NO_DATASET, pool, request)))
         receipt = Sender(self.chain, self.requester).transact(call)
         deal_id = str(receipt.event("SchedulerNotice").args["dealid"])
-        return [ids.task_id(deal_id, index) for index in range(volume)]
+        tasks = [ids.task_id(deal_id, index) for index in range(volume)]
+        self.deals |= dict.fromkeys(tasks, deal_id)
+        return tasks
 
     def worker(self, name: str, escrow: int = 10 * RLC, **info: Any) -> ScriptedWorker:
         self.market.folder = self.folder

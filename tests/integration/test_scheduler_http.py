@@ -1,0 +1,312 @@
+"""The scheduler's HTTP calls from outside: logins, bounds, refusals and the order book."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import requests
+
+from chain.client import Chain
+from chain.transactions import Sender
+from poco.hexes import ZERO_ADDRESS, to_bytes
+from poco.orders import AppOrder, DatasetOrder, RequestOrder
+from poco.wire import ErrorBody, PoolConfig, login_typed_data
+from tests.integration.scheduler_pool import RLC, Market, Pool, ScriptedWorker, digest_of
+
+
+@pytest.fixture(scope="module")
+def pool(hub: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    made = Pool(Market(hub, tmp_path_factory.mktemp("market")), tmp_path_factory.mktemp("pool"))
+    made.start(max_result_bytes=4096)
+    yield made
+    assert made.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def worker(pool: Pool) -> ScriptedWorker:
+    return pool.worker("http").join()
+
+
+def refused(answer: requests.Response, status: int, code: str) -> ErrorBody:
+    assert answer.status_code == status, answer.text
+    body = ErrorBody.model_validate(answer.json())
+    assert body.error == code
+    assert body.message
+    return body
+
+
+def test_config_says_what_is_served(pool: Pool) -> None:
+    config = PoolConfig.model_validate(requests.get(f"{pool.url}/config", timeout=5).json())
+    assert config.workerpool == pool.address
+    assert config.scheduler == pool.owner.address
+    assert config.hub == pool.chain.deployment.hub
+
+
+def test_a_challenge_works_once_for_its_wallet_and_pool(pool: Pool) -> None:
+    one = pool.worker("one")
+    two = pool.worker("two")
+
+    def signed(by: ScriptedWorker, pool_address: str, asked: dict[str, object]) -> dict[str, object]:
+        typed = login_typed_data(
+            pool.chain.deployment.chain_id,
+            pool_address,
+            by.wallet.address,
+            str(asked["nonce"]),
+            int(str(asked["expires"])),
+        )
+        return {"wallet": by.wallet.address, **asked, "signature": by.wallet.sign_typed(typed)}
+
+    def challenge(of: ScriptedWorker) -> dict[str, object]:
+        return dict(of.call("POST", "/login/challenge", json={"wallet": of.wallet.address}).json())
+
+    right = signed(one, pool.address, challenge(one))
+    assert one.call("POST", "/login", json=right).status_code == 200
+    refused(one.call("POST", "/login", json=right), 401, "LOGIN")
+    refused(two.call("POST", "/login", json=signed(two, pool.address, challenge(one))), 401, "LOGIN")
+    refused(one.call("POST", "/login", json=signed(one, ZERO_ADDRESS, challenge(one))), 401, "LOGIN")
+    stolen = {**signed(two, pool.address, challenge(one)), "wallet": one.wallet.address}
+    refused(one.call("POST", "/login", json=stolen), 401, "LOGIN")
+    late = challenge(one)
+    late["expires"] = int(str(late["expires"])) + 3600
+    refused(one.call("POST", "/login", json=signed(one, pool.address, late)), 401, "LOGIN")
+
+
+def test_challenges_are_bounded(pool: Pool) -> None:
+    wallet = pool.worker("greedy").wallet.address
+    for _ in range(20):
+        assert requests.post(f"{pool.url}/login/challenge", json={"wallet": wallet}, timeout=5).status_code == 200
+    answer = requests.post(f"{pool.url}/login/challenge", json={"wallet": wallet}, timeout=5)
+    refused(answer, 429, "TOO_MANY_CHALLENGES")
+
+
+@pytest.mark.parametrize("token", [None, "Bearer ", "Bearer wrong", "Basic eDp5", "Bearer " + "x" * 300])
+def test_without_a_session_nothing_goes(pool: Pool, token: str | None) -> None:
+    headers = {"Authorization": token} if token else {}
+    task = "0x" + "11" * 32
+    poll = {"presence": "WAITING", "free_slots": 1, "acked": 0}
+    for method, path, body in (
+        ("PUT", "/workers/me", {"name": "x", "platforms": ["linux/amd64"], "cpus": 1, "memory_mb": 1, "disk_mb": 1}),
+        ("POST", "/poll", poll),
+        ("POST", f"/tasks/{task}/status", {"status": "STARTED", "at": 0}),
+        ("PUT", f"/results/{task}", {}),
+    ):
+        answer = requests.request(method, pool.url + path, json=body, headers=headers, timeout=5)
+        refused(answer, 401, "NOT_LOGGED_IN")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/poll", {"presence": "WAITING", "free_slots": -1, "acked": 0}),
+        ("POST", "/poll", {"presence": "HAPPY", "free_slots": 1, "acked": 0}),
+        ("POST", "/poll", {"presence": "WAITING", "free_slots": 1, "acked": 0, "surprise": 1}),
+        ("POST", "/poll", {"presence": "WAITING", "free_slots": 1, "acked": 0, "wait_seconds": 100000}),
+        ("PUT", "/workers/me", {"name": "../x", "platforms": ["linux/amd64"], "cpus": 1, "memory_mb": 1, "disk_mb": 1}),
+        ("POST", "/login", {"wallet": "0x12"}),
+        ("POST", "/tasks/0x12/status", {"status": "STARTED", "at": 0}),
+    ],
+)
+def test_what_is_not_understood_is_refused(worker: ScriptedWorker, method: str, path: str, body: object) -> None:
+    answer = worker.call(method, path, json=body)
+    assert answer.status_code == 400, answer.text
+    assert ErrorBody.model_validate(answer.json()).message
+
+
+def test_requests_are_bounded(worker: ScriptedWorker) -> None:
+    refused(worker.call("POST", "/poll", data=b"x" * (2**20 + 1)), 413, "TOO_LARGE")
+    assert worker.call("POST", "/poll", data=b"[" * 100_000).status_code == 400
+
+
+def test_unknown_things_are_not_found(worker: ScriptedWorker) -> None:
+    task = "0x" + "11" * 32
+    refused(worker.call("GET", f"/tasks/{task}"), 404, "NO_SUCH_TASK")
+    refused(worker.call("PUT", f"/results/{task}", data=b"x"), 404, "NO_SUCH_TASK")
+    assert worker.report(task, "STARTED").json() == {"verdict": "ABORT"}
+    for cid in ("b" + "a" * 58, "x", "..%2f..%2fscheduler.db", ".upload-1"):
+        assert worker.call("GET", f"/ipfs/{cid}").status_code == 404
+    refused(worker.call("GET", "/nowhere"), 404, "NOT_FOUND")
+
+
+def test_uploads_are_bounded_before_they_are_read(pool: Pool, worker: ScriptedWorker) -> None:
+    task = "0x" + "11" * 32
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+
+    refused(worker.call("PUT", f"/results/{task}", data=pieces()), 411, "LENGTH_REQUIRED")
+    refused(worker.call("PUT", f"/results/{task}", data=b"x" * 5000), 413, "TOO_LARGE")
+    assert not list((pool.folder / "data" / "results").iterdir())
+
+
+def test_a_poll_without_news_ends_when_it_said(worker: ScriptedWorker) -> None:
+    began = time.monotonic()
+    assert worker.poll(wait=2, presence="BUSY") == []
+    assert 1.9 < time.monotonic() - began < 6
+
+
+def test_polling_before_registering(pool: Pool) -> None:
+    stranger = pool.worker("stranger")
+    stranger.login()
+    body = {"presence": "WAITING", "free_slots": 1, "acked": 0}
+    refused(stranger.call("POST", "/poll", json=body), 409, "NOT_REGISTERED")
+
+
+def test_a_status_that_only_the_chain_can_show_is_not_believed(pool: Pool) -> None:
+    liar = pool.worker("liar").join()
+    (task,) = pool.deal()
+    liar.expect("START", task)
+    refused(liar.report(task, "CONTRIBUTED"), 409, "IMPOSSIBLE_STATUS")
+    refused(liar.report(task, "REVEALED"), 409, "IMPOSSIBLE_STATUS")
+    refused(liar.report(task, "COMPLETED"), 409, "IMPOSSIBLE_STATUS")
+    refused(liar.upload(task, b"x"), 409, "NOT_REVEALED")
+    other = pool.worker("other").join()
+    assert other.report(task, "STARTED").json() == {"verdict": "ABORT"}
+    refused(other.upload(task, b"x"), 409, "NOT_REVEALED")
+    liar.run(task)
+    liar.contribute(task, digest_of())
+    liar.finish(task)
+
+
+# --- the order book
+
+
+def publish(pool: Pool, kind: str, order: object, chain_id: int | None = None) -> requests.Response:
+    query = {"chainId": chain_id or pool.chain.deployment.chain_id}
+    return requests.post(f"{pool.url}/{kind}orders", params=query, json={"order": order.as_json()}, timeout=10)
+
+
+def listed(pool: Pool, kind: str, **query: object) -> list[str]:
+    answer = requests.get(
+        f"{pool.url}/{kind}orders", params={"chainId": pool.chain.deployment.chain_id, **query}, timeout=10
+    )
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["ok"]
+    assert body["count"] >= len(body["orders"])
+    return [entry["orderHash"] for entry in body["orders"]]
+
+
+def test_orders_are_published_listed_cheapest_first_and_found(pool: Pool) -> None:
+    domain = pool.chain.deployment.domain
+    hashes = {}
+    for price in (3, 1, 2):
+        order = pool.app_owner.sign_order(AppOrder(pool.app, price, volume=5, salt=pool.market.salt()), domain)
+        answer = publish(pool, "app", order)
+        assert answer.status_code == 200, answer.text
+        hashes[price] = answer.json()["published"]["orderHash"]
+        assert hashes[price] == order.hash(domain)
+    assert listed(pool, "app", app=pool.app) == [hashes[1], hashes[2], hashes[3]]
+    assert listed(pool, "app", app=pool.app, pageSize=2, pageIndex=1) == [hashes[3]]
+    assert listed(pool, "app", app=pool.app, minVolume=6) == []
+    one = requests.get(f"{pool.url}/apporders/{hashes[1]}", timeout=5).json()
+    assert one["order"]["appprice"] == 1
+    assert (one["remaining"], one["status"], one["signer"]) == (5, "open", pool.app_owner.address)
+    assert requests.get(f"{pool.url}/apporders/{'0x' + '12' * 32}", timeout=5).status_code == 404
+
+
+def test_restricted_orders_are_shown_to_whom_they_concern(pool: Pool) -> None:
+    domain = pool.chain.deployment.domain
+    app = pool.market.app(pool.app_owner)
+    order = AppOrder(app, 1, requesterrestrict=pool.requester.address, salt=pool.market.salt())
+    order = pool.app_owner.sign_order(order, domain)
+    assert publish(pool, "app", order).status_code == 200
+    assert listed(pool, "app", app=app) == []
+    assert listed(pool, "app", app=app, requester="any") == [order.hash(domain)]
+    assert listed(pool, "app", app=app, requester=pool.requester.address) == [order.hash(domain)]
+    assert listed(pool, "app", app=app, requester=pool.owner.address) == []
+
+
+def test_an_order_signed_by_somebody_else_is_refused(pool: Pool) -> None:
+    domain = pool.chain.deployment.domain
+    order = pool.requester.sign_order(AppOrder(pool.app, 1), domain)
+    answer = publish(pool, "app", order)
+    assert answer.status_code == 403
+    assert answer.json()["ok"] is False
+    assert pool.app_owner.address in answer.json()["error"]
+    other = pool.app_owner.sign_order(AppOrder(pool.app, 1), replace(domain, chain_id=5))
+    assert publish(pool, "app", other).status_code == 403
+    assert publish(pool, "app", AppOrder(pool.app, 1)).status_code == 403
+    unknown = pool.app_owner.sign_order(AppOrder("0x" + "12" * 20, 1), domain)
+    assert publish(pool, "app", unknown).status_code == 400
+    assert publish(pool, "app", order, chain_id=5).status_code == 400
+    missing = pool.owner.sign_order(DatasetOrder("0x" + "12" * 20, 1), domain)
+    assert publish(pool, "dataset", missing).status_code == 400
+
+
+def test_a_pool_order_without_deposit_is_refused_with_the_sum(pool: Pool) -> None:
+    order = pool.offer(workerpoolprice=10 * RLC, volume=40)
+    answer = publish(pool, "workerpool", order)
+    assert answer.status_code == 400
+    free = pool.chain.account(pool.owner.address).stake
+    assert f"deposit {120 * RLC - free} nRLC more" in answer.json()["error"]
+    small = pool.offer(workerpoolprice=RLC, volume=10, trust=4)
+    assert publish(pool, "workerpool", small).status_code == 200
+    assert listed(pool, "workerpool", category=0, minTrust=4) == [small.hash(pool.chain.deployment.domain)]
+    assert listed(pool, "workerpool", category=0, minTrust=5) == []
+    assert listed(pool, "workerpool", category=1) == []
+
+
+def test_a_request_needs_the_money_for_it(pool: Pool) -> None:
+    poor = pool.market.wallet("poor-requester", escrow=RLC)
+    domain = pool.chain.deployment.domain
+    for price, status in ((2 * RLC, 400), (RLC, 200)):
+        order = RequestOrder(pool.app, poor.address, workerpoolmaxprice=price, beneficiary=poor.address)
+        answer = publish(pool, "request", poor.sign_order(order, domain))
+        assert answer.status_code == status, answer.text
+    assert (
+        "deposit 1000000000 nRLC more"
+        in publish(
+            pool, "request", poor.sign_order(RequestOrder(pool.app, poor.address, workerpoolmaxprice=2 * RLC), domain)
+        ).text
+    )
+
+
+def test_a_consumed_order_is_not_listed_or_published(pool: Pool) -> None:
+    domain = pool.chain.deployment.domain
+    app = pool.market.app(pool.app_owner)
+    order = pool.app_owner.sign_order(AppOrder(app, 1), domain)
+    assert publish(pool, "app", order).status_code == 200
+    operation = (order.as_tuple(), 1, b"")
+    Sender(pool.chain, pool.app_owner).transact(pool.chain.hub.functions.manageAppOrder(operation))
+    assert listed(pool, "app", app=app) == []
+    answer = publish(pool, "app", order)
+    assert answer.status_code == 400
+    assert "nothing is left" in answer.json()["error"]
+
+
+def test_an_order_presigned_on_chain_needs_no_signature(pool: Pool) -> None:
+    app = pool.market.app(pool.app_owner)
+    order = AppOrder(app, 1)
+    assert publish(pool, "app", order).status_code == 403
+    Sender(pool.chain, pool.app_owner).transact(pool.chain.hub.functions.manageAppOrder((order.as_tuple(), 0, b"")))
+    assert publish(pool, "app", order).status_code == 200
+    assert to_bytes(order.sign) == b""
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"order": 1}, {"order": {"app": "0x12"}}, {"order": {}}, "text", None, {"order": {"app": None}}]
+)
+def test_what_is_no_order_is_refused_by_name(pool: Pool, body: object) -> None:
+    answer = requests.post(f"{pool.url}/apporders", json=body, timeout=5)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["ok"] is False
+
+
+@pytest.mark.parametrize(
+    "query", [{"pageIndex": "-1"}, {"pageSize": "x"}, {"app": "0x1"}, {"minTag": "1"}, {"category": "²"}]
+)
+def test_filters_that_make_no_sense(pool: Pool, query: dict[str, str]) -> None:
+    answer = requests.get(f"{pool.url}/apporders", params=query, timeout=5)
+    assert answer.status_code == 400, answer.text
+
+
+def test_the_status_page_names_money_and_standing_orders(pool: Pool) -> None:
+    order = pool.offer(volume=20)
+    assert publish(pool, "workerpool", order).status_code == 200
+    time.sleep(2.1)
+    money = pool.status()["money"]
+    assert money["standing_orders_need_nrlc"] >= 20 * 3 * RLC // 10
+    assert money["missing_nrlc"] == 0
