@@ -179,7 +179,6 @@ class Link:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
-            session.max_redirects = 0
         return session
 
     def _call(
