@@ -1,16 +1,16 @@
 """A small image that behaves as its argument says, out of Debian's static busybox."""
 
 import os
-import subprocess
-import tarfile
 from pathlib import Path
 
 from oci.layout import BlobStore, ImageConfig, Tree, push_layout, write_image, write_index, write_layout
 from oci.platform import parse as parse_platform
 from oci.registry import RegistryClient
 from ops.console import ROOT
+from sdk.builder import packages, rootfs
+from sdk.builder.description import Description, Golden, PackageLayer
 
-_CACHE = ROOT / "build" / "cache" / "busybox"
+_BUSYBOX = ROOT / "build" / "cache" / "busybox"
 
 #: The first argument says what to do; good work leaves one file and says so.
 _PROGRAM = """#!/bin/sh
@@ -32,23 +32,26 @@ esac
 
 
 def busybox() -> bytes:
-    """The static program for this machine's architecture, fetched once through apt."""
-    path = _CACHE / "busybox"
-    if not path.exists():
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "-qq", "download", "busybox-static:amd64"], cwd=_CACHE, check=True, timeout=300)
-        (package,) = _CACHE.glob("busybox-static_*.deb")
-        unpacked = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True)
-        (_CACHE / "package.tar").write_bytes(unpacked.stdout)
-        with tarfile.open(_CACHE / "package.tar") as tar:
-            content = tar.extractfile("./bin/busybox")
-            assert content is not None
-            part = path.with_name(f"busybox.{os.getpid()}")
-            part.write_bytes(content.read())
-            part.replace(path)
-        (_CACHE / "package.tar").unlink()
-        package.unlink()
-    return path.read_bytes()
+    """The static program for amd64, out of its Debian package as the image builder fetches it; kept in build/cache."""
+    if not _BUSYBOX.exists():
+        wanted = Description(
+            name="busybox",
+            version="1",
+            summary="a shell for tests",
+            platforms=["linux/amd64"],
+            layers=[PackageLayer(packages=["busybox-static"])],
+            files={},
+            entrypoint=["/bin/sh"],
+            memory_mb=16,
+            golden=Golden(input="none", digest="0x" + "00" * 32),
+        )
+        (layer,) = packages.resolve(wanted, _BUSYBOX.parent)
+        tree = rootfs.unpack(packages.fetch(layer["linux/amd64"], _BUSYBOX.parent), [])
+        (program,) = [node for path, node in tree.nodes.items() if path.endswith("bin/busybox")]
+        part = _BUSYBOX.with_name(f"busybox.{os.getpid()}")
+        part.write_bytes(program.content)
+        part.replace(_BUSYBOX)
+    return _BUSYBOX.read_bytes()
 
 
 def push(registry: str, folder: Path, name: str, platform: str = "linux/amd64") -> tuple[str, str]:
