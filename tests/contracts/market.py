@@ -161,9 +161,7 @@ class Market:
 
     def create_pool(self, description: str) -> str:
         return str(
-            self.workerpool_registry.createWorkerpool(
-                self.scheduler, description, {"from": self.admin}
-            ).return_value
+            self.workerpool_registry.createWorkerpool(self.scheduler, description, {"from": self.admin}).return_value
         )
 
     def fund(self, account: Any, amount: int) -> None:

@@ -18,7 +18,12 @@ def test_only_the_owner(market):
 def test_create_category(market):
     tx = market.hub.createCategory("XXL", "days", 86_400, {"from": market.admin})
     event = tx.events["CreateCategory"]
-    assert (event["catid"], event["name"], event["description"], event["workClockTimeRef"]) == (5, "XXL", "days", 86_400)
+    assert (event["catid"], event["name"], event["description"], event["workClockTimeRef"]) == (
+        5,
+        "XXL",
+        "days",
+        86_400,
+    )
     assert tuple(market.hub.viewCategory(5)) == ("XXL", "days", 86_400)
     assert market.hub.countCategory() == 6
 

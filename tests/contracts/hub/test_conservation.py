@@ -1,145 +1,155 @@
 """Whatever happens in whatever order, money is neither made nor lost nor stuck."""
 
+from random import Random
+
 from brownie import chain, web3
+from brownie.test import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from poco.ids import deal_id, task_id
 from tests.contracts.market import DIGEST, KITTY, OTHER_DIGEST, RLC, ZERO
 
+STEPS = 40
 UNSET, ACTIVE, REVEALING, COMPLETED, FAILED = range(5)
 
+
 class Economy:
-    """Random steps of a market; those that the hub refuses must change nothing."""
+    """Random steps of a market; the hub takes those that are allowed."""
 
-    st_worker = st.integers(0, 4)
-    st_digest = st.sampled_from([DIGEST, DIGEST, OTHER_DIGEST])
-    st_price = st.integers(0, 30 * RLC)
-    st_trust = st.integers(0, 6)
-    st_volume = st.integers(1, 3)
-    st_pick = st.integers(0, 10**6)
-    st_jump = st.sampled_from([1, 300, 601, 2_101, 3_001])
-    st_flag = st.booleans()
+    RULES = (
+        ["match", "initialize", "initialize"]
+        + ["contribute"] * 8
+        + ["reveal"] * 5
+        + ["finalize"] * 5
+        + ["fast", "reopen", "claim", "wait", "move"]
+    )
 
-    def __init__(self, market):
+    def __init__(self, market, seed):
         self.market = market
-        self.worth = sum(market.stake(a) + market.locked(a) for a in everybody(market))
-
-    def setup(self):
+        self.random = Random(seed)  # noqa: S311
         self.deals = []
         self.tasks = []
+        self.done = 0
 
-    def attempt(self, method, *args, sender):
-        """Send; where it is refused the money must lie as before."""
-        before = state_root(self.market)
-        request = {
-            "to": str(self.market.hub),
-            "from": str(sender),
-            "data": method.encode_input(*args),
-            "gas": hex(5_000_000),
-        }
-        answer = web3.provider.make_request("eth_sendTransaction", [request])
-        if "error" in answer:
-            assert state_root(self.market) == before
-            return False
-        return True
+    def send(self, method, *args, sender):
+        """Whether the hub took the transaction."""
+        data = method.encode_input(*args)
+        request = {"to": str(self.market.hub), "from": str(sender), "data": data, "gas": hex(5_000_000)}
+        taken = "error" not in web3.provider.make_request("eth_sendTransaction", [request])
+        self.done += taken
+        return taken
 
-    def rule_match(self, st_price, st_trust, st_volume, st_flag, st_worker):
-        market = self.market
-        orders = market.orders(volume=st_volume, trust=st_trust, dataset=st_flag, workerpoolmaxprice=30 * RLC)
-        orders[2] = market.pool_order(volume=st_volume, workerpoolprice=st_price)
-        digest = orders[3].hash(market.domain)
-        method = market.hub.sponsorMatchOrders if st_flag else market.hub.matchOrders
-        if self.attempt(method, *(order.as_tuple() for order in orders), sender=market.workers[st_worker]):
-            self.deals.append((deal_id(digest, 0), st_volume))
+    def worker(self):
+        return self.random.choice(self.market.workers)
 
-    def rule_initialize(self, st_pick):
-        if self.deals:
-            deal, volume = self.deals[st_pick % len(self.deals)]
-            index = st_pick % (volume + 1)
-            if self.attempt(self.market.hub.initialize, deal, index, sender=self.market.admin):
-                self.tasks.append(task_id(deal, index))
+    def task(self, status):
+        """One of the latest tasks, most often one in that status."""
+        latest = self.tasks[-3:] or ["0x" + "00" * 32]
+        fitting = [task for task in latest if self.market.hub.viewTask(task)["status"] == status]
+        return self.random.choice(fitting if fitting and self.random.random() < 0.95 else latest)
 
-    def rule_contribute(self, st_pick, st_worker, st_digest):
-        if self.tasks:
-            worker, task = self.market.workers[st_worker], self.tasks[st_pick % len(self.tasks)]
-            args = self.market.contribution(worker, task, st_digest)
-            self.attempt(self.market.hub.contribute, *args, sender=worker)
+    def match(self):
+        market, volume = self.market, self.random.randint(1, 3)
+        sponsored = self.random.random() < 0.3
+        orders = market.orders(
+            volume=volume,
+            trust=self.random.choice([0, 1, 1, 2, 3, 4, 6]),
+            dataset=self.random.random() < 0.4,
+            workerpoolmaxprice=30 * RLC,
+        )
+        price = self.random.choice([0, 1, 33, self.random.randint(0, 30 * RLC)])
+        orders[2] = market.pool_order(volume=volume, workerpoolprice=price)
+        method = market.hub.sponsorMatchOrders if sponsored else market.hub.matchOrders
+        sender = self.worker() if sponsored else market.admin
+        if self.send(method, *(order.as_tuple() for order in orders), sender=sender):
+            self.deals.append((deal_id(orders[3].hash(market.domain), 0), volume))
 
-    def rule_reveal(self, st_pick, st_worker, st_digest):
-        if self.tasks:
-            task = self.tasks[st_pick % len(self.tasks)]
-            self.attempt(self.market.hub.reveal, task, st_digest, sender=self.market.workers[st_worker])
+    def initialize(self):
+        if not self.deals:
+            self.match()
+        deal, volume = self.random.choice(self.deals[-3:] or [("0x" + "00" * 32, 1)])
+        started = sum(task_id(deal, index) in self.tasks for index in range(volume))
+        index = started if self.random.random() < 0.9 else self.random.randint(0, volume)
+        if self.send(self.market.hub.initialize, deal, index, sender=self.market.admin):
+            self.tasks.append(task_id(deal, index))
 
-    def rule_everybody_reveals(self, st_pick):
-        if self.tasks:
-            task = self.tasks[st_pick % len(self.tasks)]
-            for worker in self.market.workers:
-                for digest in (DIGEST, OTHER_DIGEST):
-                    self.attempt(self.market.hub.reveal, task, digest, sender=worker)
+    def contribute(self):
+        if not self.tasks:
+            self.initialize()
+        worker, task = self.worker(), self.task(ACTIVE)
+        args = self.market.contribution(worker, task, self.random.choice([DIGEST, DIGEST, DIGEST, OTHER_DIGEST]))
+        self.send(self.market.hub.contribute, *args, sender=worker)
 
-    def rule_finalize(self, st_pick):
-        if self.tasks:
-            task = self.tasks[st_pick % len(self.tasks)]
-            self.attempt(self.market.hub.finalize, task, b"done", b"", sender=self.market.scheduler)
+    def reveal(self):
+        """Some of those who have contributed reveal; most often all."""
+        task = self.task(REVEALING)
+        for worker in self.market.hub.viewTask(task)["contributors"]:
+            if self.random.random() < 0.9 and not self.send(self.market.hub.reveal, task, DIGEST, sender=worker):
+                self.send(self.market.hub.reveal, task, OTHER_DIGEST, sender=worker)
 
-    def rule_fast(self, st_pick, st_worker):
-        if self.tasks:
-            worker, task = self.market.workers[st_worker], self.tasks[st_pick % len(self.tasks)]
-            args = (task, DIGEST, b"done", b"", ZERO, b"", self.market.authorization(worker, task))
-            self.attempt(self.market.hub.contributeAndFinalize, *args, sender=worker)
+    def finalize(self):
+        self.send(self.market.hub.finalize, self.task(REVEALING), b"done", b"", sender=self.market.scheduler)
 
-    def rule_reopen(self, st_pick):
-        if self.tasks:
-            task = self.tasks[st_pick % len(self.tasks)]
-            self.attempt(self.market.hub.reopen, task, sender=self.market.scheduler)
+    def fast(self):
+        worker, task = self.worker(), self.task(ACTIVE)
+        args = (task, DIGEST, b"done", b"", ZERO, b"", self.market.authorization(worker, task))
+        self.send(self.market.hub.contributeAndFinalize, *args, sender=worker)
 
-    def rule_claim(self, st_pick):
-        if self.tasks:
-            self.attempt(self.market.hub.claim, self.tasks[st_pick % len(self.tasks)], sender=self.market.admin)
+    def reopen(self):
+        self.send(self.market.hub.reopen, self.task(REVEALING), sender=self.market.scheduler)
 
-    def rule_wait(self, st_jump):
-        chain.sleep(st_jump)
+    def claim(self):
+        self.send(self.market.hub.claim, self.task(ACTIVE), sender=self.market.admin)
+
+    def wait(self):
+        chain.sleep(self.random.choice([1, 300, 601, 3_001]))
         chain.mine()
 
-    def rule_move(self, st_price, st_worker, st_flag):
-        worker = self.market.workers[st_worker]
-        if st_flag:
-            self.attempt(self.market.hub.transfer, self.market.requester, st_price, sender=worker)
+    def move(self):
+        amount = self.random.randint(0, 100 * RLC)
+        if self.random.random() < 0.5:
+            self.send(self.market.hub.transfer, self.market.requester, amount, sender=self.worker())
         else:
-            self.attempt(self.market.hub.withdraw, st_price, sender=worker)
+            self.send(self.market.hub.withdraw, amount, sender=self.worker())
 
-    def invariant_hub_holds_what_it_owes(self):
+    def accounts(self):
         market = self.market
+        parties = (market.admin, market.requester, market.scheduler, market.app_owner, market.dataset_owner)
+        return {str(a): tuple(market.hub.viewAccount(a)) for a in (*parties, *market.workers, KITTY)}
+
+    def check(self):
+        """The hub holds what it owes, and what is locked stands in its own account."""
+        market, accounts = self.market, self.accounts().values()
         held = market.rlc.balanceOf(market.hub)
-        accounts = [market.hub.viewAccount(account) for account in everybody(market)]
         assert sum(stake + locked for stake, locked in accounts) == held == market.hub.totalSupply()
         assert sum(locked for _, locked in accounts) == market.hub.balanceOf(market.hub)
 
-    def teardown(self):
-        """Long after, everything can be claimed; then only the kitty holds what is locked."""
-        market = self.market
+    def wind_up(self):
+        """Long after, everything can be claimed; then only the kitty has anything locked."""
+        hub = self.market.hub
         chain.sleep(40_000)
         chain.mine()
         for deal, volume in self.deals:
             for index in range(volume):
-                    task = task_id(deal, index)
-                if market.hub.viewTask(task)["status"] == UNSET:
-                    assert self.attempt(market.hub.initializeAndClaimArray, [deal], [index], sender=market.admin)
-                elif market.hub.viewTask(task)["status"] in (ACTIVE, REVEALING):
-                    assert self.attempt(market.hub.claim, task, sender=market.admin)
-        self.invariant_hub_holds_what_it_owes()
-        assert all(market.locked(account) == 0 for account in everybody(market) if str(account) != KITTY)
+                task = task_id(deal, index)
+                status = hub.viewTask(task)["status"]
+                if status == UNSET:
+                    assert self.send(hub.initializeAndClaimArray, [deal], [index], sender=self.market.admin)
+                elif status in (ACTIVE, REVEALING):
+                    assert self.send(hub.claim, task, sender=self.market.admin)
+        self.check()
+        assert all(locked == 0 for account, (_, locked) in self.accounts().items() if account != KITTY)
 
 
-def everybody(market):
-    parties = (market.admin, market.requester, market.scheduler, market.app_owner, market.dataset_owner)
-    return [*parties, *market.workers, KITTY]
-
-
-def state_root(market):
-    """All accounts as one value; the hub's storage has no cheaper witness."""
-    return [tuple(market.hub.viewAccount(account)) for account in everybody(market)]
-
-
-def test_economy(market, state_machine):
-    state_machine(Economy, market, settings={"max_examples": 8, "stateful_step_count": 30})
+# the filter keeps Hypothesis from trying zero, in many spellings, first
+@settings(max_examples=4)
+@given(seed=st.integers(0, 2**64).filter(lambda number: number >= 2**32))
+def test_economy(market, seed):
+    chain.revert()
+    economy = Economy(market, seed)
+    for _ in range(STEPS):
+        getattr(economy, economy.random.choice(economy.RULES))()
+        economy.check()
+    economy.wind_up()
+    assert economy.done > 0

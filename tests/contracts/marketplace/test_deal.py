@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from brownie import chain
 
-from tests.contracts.market import M, RLC, ZERO, refused, same
+from tests.contracts.market import RLC, ZERO, M, refused, same
 
 TAG = "0x" + "00" * 30 + "0100"
 

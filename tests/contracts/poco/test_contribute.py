@@ -16,7 +16,11 @@ def refusal(market, worker, args):
 def test_unknown_task(market):
     task = "0x" + "99" * 32
     worker = market.workers[0]
-    assert refusal(market, worker, market.contribution(worker, task)) == ("WrongTaskStatus", bytes.fromhex("99" * 32), 0)
+    assert refusal(market, worker, market.contribution(worker, task)) == (
+        "WrongTaskStatus",
+        bytes.fromhex("99" * 32),
+        0,
+    )
 
 
 def test_twice(market):
@@ -79,9 +83,7 @@ def test_authorized_by_a_contract(market):
     """The pool belongs to a contract that signs by ERC-1271."""
     wallet = ContractWallet.deploy({"from": market.admin})
     market.fund(wallet, 100 * RLC)
-    market.workerpool_registry.transferFrom(
-        market.scheduler, wallet, int(market.pool, 16), {"from": market.scheduler}
-    )
+    market.workerpool_registry.transferFrom(market.scheduler, wallet, int(market.pool, 16), {"from": market.scheduler})
     orders = market.orders()
     orders[2] = orders[2].signed("0x")
     wallet.approveHash(orders[2].hash(market.domain), {"from": market.admin})
@@ -127,7 +129,7 @@ def enclave_task(market):
     return deal.tasks[0]
 
 
-def enclave_contribution(market, worker, task, enclave, signer=None, broker=None):
+def enclave_contribution(market, worker, task, enclave, *, signer=None, broker=None):
     hashes = result_hash(task, DIGEST), result_seal(str(worker), task, DIGEST)
     message = to_hex(keccak(to_bytes(hashes[0], 32), to_bytes(hashes[1], 32)))
     authorization = market.authorization(worker, task, str(enclave), signer=broker)

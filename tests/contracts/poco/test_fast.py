@@ -7,8 +7,8 @@ from poco.ids import result_hash, result_seal
 from tests.contracts.market import DIGEST, RLC, XS, ZERO, refused, revert_of, same
 
 
-def arguments(market, worker, task, digest=DIGEST, results=b"done", callback=b""):
-    return (task, digest, results, callback, ZERO, "0x", market.authorization(worker, task))
+def arguments(market, worker, task, *, digest=DIGEST, callback=b""):
+    return (task, digest, b"done", callback, ZERO, "0x", market.authorization(worker, task))
 
 
 def refusal(market, worker, args):

@@ -71,19 +71,20 @@ def test_callback_data_without_a_callback_must_be_the_digest(market):
 
 
 @pytest.mark.parametrize(
-    ("price", "ratio", "reward_ratio", "trust", "votes"),
+    ("price", "policy", "trust", "votes"),
     [
-        (10 * RLC, 30, 1, 4, "aa"),
-        (7, 30, 1, 4, "aa"),
-        (1, 100, 50, 8, "aaa"),
-        (999_999_999, 33, 7, 3, "abaa"),
-        (10 * RLC + 1, 30, 100, 4, "aa"),
-        (0, 30, 1, 3, "abaa"),
-        (123_456_789, 250, 0, 6, "aabaa"),
+        (10 * RLC, (30, 1), 4, "aa"),
+        (7, (30, 1), 4, "aa"),
+        (1, (100, 50), 8, "aaa"),
+        (999_999_999, (33, 7), 3, "abaa"),
+        (10 * RLC + 1, (30, 100), 4, "aa"),
+        (0, (30, 1), 3, "abaa"),
+        (123_456_789, (250, 0), 6, "aabaa"),
     ],
 )
-def test_sums(market, price, ratio, reward_ratio, trust, votes):
+def test_sums(market, price, policy, trust, votes):
     """The split is that of `poco.consensus.pay`, to the unit."""
+    ratio, reward_ratio = policy
     Workerpool.at(market.pool).changePolicy(ratio, reward_ratio, {"from": market.scheduler})
     orders = market.orders(trust=trust)
     orders[2] = market.pool_order(workerpoolprice=price)
@@ -114,7 +115,7 @@ def test_weights_share_the_reward(market):
     """A worker of score 15 weighs 4, so its part is log2(4) to log2(2) of a newcomer's."""
     veteran, partner, newcomer = market.workers[:3]
     bag = market.deal(trust=4, volume=15)
-    market.hub.initializeArray([bag.id] * 15, range(15), {"from": market.scheduler})
+    market.hub.initializeArray([bag.id] * 15, list(range(15)), {"from": market.scheduler})
     for task in bag.tasks:
         market.complete(task, [veteran, partner])
     assert market.hub.viewScore(veteran) == 15

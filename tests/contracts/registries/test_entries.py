@@ -1,7 +1,6 @@
 """Entries are created once, where they were predicted, and hold what they were given."""
 
 import pytest
-
 from brownie import App, Dataset, Workerpool
 
 from tests.contracts.market import ZERO, revert_of, same
