@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -307,9 +308,10 @@ def _tell(code: int, error: str, hint: str) -> int:
 
 
 def _say_where(report: Report, path: Path) -> None:
-    folder = Path(str(report.result_path))
-    print(f"\nevents    {folder / 'events.json'}")
+    folder = Path(os.path.relpath(str(report.result_path)))
+    print(f"
+events    {folder / 'events.json'}")
     for picture in sorted(folder.rglob("*.jpg"))[:1]:
         print(f"picture   {picture}")
     seconds = ", ".join(f"{name} {value} s" for name, value in report.seconds.items())
-    print(f"report    {path}  ({seconds})")
+    print(f"report    {os.path.relpath(path)}  ({seconds})")
