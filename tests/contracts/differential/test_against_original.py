@@ -1,6 +1,7 @@
 """Our contracts answer every step as the original does: same outcome, events, balances, scores and views."""
 
 import os
+import sys
 from random import Random
 
 from benchmarks.gas_market import wallets
@@ -12,7 +13,6 @@ STEPS_OF_A_MARKET = 500
 
 
 def test_same_answers(capsys):
-    twin = None
     with anvil() as url:
         left, taken, seed = STEPS, 0, int(os.environ.get("PEW_DIFFERENTIAL_SEED", "1"))
         while left > 0:
@@ -27,4 +27,4 @@ def test_same_answers(capsys):
                 twin.rpc("anvil_setAutomine", True)
             left, taken, seed = left - steps, taken + twin.taken, seed + 1
     with capsys.disabled():
-        print(f"\n{STEPS} steps on both, {taken} of them taken: 0 differences")
+        sys.stdout.write(f"\n{STEPS} steps on both, {taken} of them taken: 0 differences\n")

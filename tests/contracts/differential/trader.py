@@ -60,7 +60,7 @@ class Trader:
         ("contribute", 14),
         ("reveal", 9),
         ("finalize", 6),
-        ("fast", 2),
+        ("fast", 4),
         ("reopen", 2),
         ("claim", 2),
         ("claim_unstarted", 1),
@@ -269,6 +269,8 @@ class Trader:
         task = self._pick(1, CONTRIBUTION)
         if task is None:
             return
+        if task.contributors and self.random.random() < 0.9:
+            return
         worker, digest = self.random.choice(self.workers), DIGESTS[0]
         data = DATA if task.deal.callback or self.random.random() < 0.1 else b""
         enclave = self.random.choice(self.workers) if int(task.deal.tag, 16) & 1 else None
@@ -286,10 +288,8 @@ class Trader:
         task = self._pick(2, REVEAL)
         if task is None:
             return
-        worker, digest = (
-            self.random.choice(task.contributors or self.workers),
-            self.random.choice((DIGESTS[0],) * 6 + DIGESTS),
-        )
+        worker = self.random.choice(task.contributors or self.workers)
+        digest = self.random.choice((DIGESTS[0],) * 6 + DIGESTS)
         self.twin.step("reveal", self._calls("reveal", task.ids, to_bytes(digest)), worker)
 
     def finalize(self) -> None:
