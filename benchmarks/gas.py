@@ -174,8 +174,8 @@ def start_anvil(stack: Stack, port: int) -> str:
 
 
 def start_other(stack: Stack, port: int) -> str:
-    """A fresh Ganache; returns its URL."""
-    return start_ganache(stack, port, accounts=ACCOUNTS)
+    """A fresh Ganache with today's prices of storage and its refunds; returns its URL."""
+    return start_ganache(stack, port, accounts=ACCOUNTS, hardfork="shanghai")
 
 
 CHAINS: dict[str, Callable[[Stack, int], str]] = {"anvil": start_anvil, "ganache": start_other}

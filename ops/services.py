@@ -32,6 +32,7 @@ def start_ganache(
     name: str = "ganache",
     accounts: int = 20,
     balance_ether: int = 1000,
+    hardfork: str = "berlin",
     extra: Sequence[str] = (),
 ) -> str:
     """Start a fresh Ganache on loopback that mines each transaction at once; its state ends with it.
@@ -42,6 +43,7 @@ def start_ganache(
         name: of the process.
         accounts: unlocked accounts, derived from `MNEMONIC` (m/44'/60'/0'/0/i).
         balance_ether: of each, in ether.
+        hardfork: at most shanghai; Brownie waits for ever on a later one than berlin.
         extra: more command-line arguments.
 
     Returns:
@@ -55,7 +57,7 @@ def start_ganache(
     scratch = stack.run_dir / f"{name}-db"  # Ganache keeps its state in a temporary folder: ours, not the machine's
     scratch.mkdir(exist_ok=True)
     argv: list[str | Path] = [program, "--server.host", HOST, "--server.port", str(port)]
-    argv += ["--chain.chainId", str(CHAIN_ID), "--chain.networkId", str(CHAIN_ID), "--chain.hardfork", "berlin"]
+    argv += ["--chain.chainId", str(CHAIN_ID), "--chain.networkId", str(CHAIN_ID), "--chain.hardfork", hardfork]
     argv += ["--wallet.mnemonic", MNEMONIC, "--wallet.totalAccounts", str(accounts)]
     argv += ["--wallet.defaultBalance", str(balance_ether), "--miner.instamine", "eager", "--logging.quiet", *extra]
     path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
