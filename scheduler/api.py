@@ -139,6 +139,7 @@ async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Po
     try:
         with s.engine.bell.waiting(wallet) as rung:
             found = await run_in_threadpool(_fetch, s, wallet, body.acked)
+            await run_in_threadpool(s.engine.miss, wallet, frozenset(body.running))
             s.engine.work_to_lease.set()
             while not found and not stopping.is_set() and (left := end - time.monotonic()) > 0:
                 try:

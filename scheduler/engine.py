@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from chain.wallet import Wallet
 from poco.errors import Cause
 from poco.hexes import ZERO_ADDRESS
 from poco.ids import authorization_hash
-from poco.states import Presence
+from poco.states import PENDING_REPLICATE, Presence
 from poco.states import ReplicateStatus as R
 from poco.wire import NotificationType, Start, Verdict
 from scheduler import core, matcher, store
@@ -26,6 +26,10 @@ from scheduler.store import Store
 
 #: How many tasks one round of leasing looks at, and how many a round of the clock.
 BATCH = 500
+#: How long it is believed that an app has no image for a platform: images are pushed, and workers may lie.
+BARRED_SECONDS = 3600
+#: A worker may be so late in naming a task that it runs.
+UNNAMED_SECONDS = 30
 
 
 class Engine:
@@ -78,12 +82,15 @@ class Engine:
 
     def add_tasks(self, db: Connection, tasks: Iterable[m.Task]) -> list[m.Effect]:
         """Store the tasks of a new deal and begin with them."""
-        effects: list[m.Effect] = []
         now = self.now()
-        for task in tasks:
-            if store.add_task(db, task, now):
-                log("task", task=task.id, deal=task.deal_id, index=task.index, status=task.status.value)
-                effects += self.apply_in(db, task.id, m.Tick())
+        begun = [core.step(task, m.Tick(), now) for task in tasks]
+        new = set(store.add_tasks(db, [task for task, _ in begun], now))
+        effects: list[m.Effect] = []
+        for task, wanted in begun:
+            if task.id in new:
+                effects += wanted
+        store.queue_transactions(db, [effect for effect in effects if isinstance(effect, m.Send)], now)
+        log("deal", tasks=len(new), deal=next((task.deal_id for task, _ in begun), None))
         return effects
 
     def announce(self, effects: Iterable[m.Effect]) -> None:
@@ -100,6 +107,18 @@ class Engine:
         effects = self.apply(task_id, event)
         log("report", task=task_id, worker=worker, status=event.status.value, cause=event.cause)
         return next((e.verdict for e in effects if isinstance(e, m.Answer)), Verdict.ABORT)
+
+    def miss(self, wallet: str, running: Collection[str]) -> None:
+        """Tasks that a worker has taken and no longer names among those it runs are lost (its journal may be)."""
+        now = self.now()
+        with self.store.read() as db:
+            held = store.tasks_of_worker(db, wallet)
+            waiting = {one.task_id for one in store.unacked(db, wallet)} if held else set()
+        for task_id, r in held:
+            at_work = r.status in PENDING_REPLICATE and r.status is not R.CREATED
+            if at_work and task_id not in running and task_id not in waiting and now > r.since + UNNAMED_SECONDS:
+                log("worker_forgot", level="warning", worker=wallet, task=task_id)
+                self.apply(task_id, m.WorkerLost(wallet))
 
     # --- the clock
 
@@ -141,7 +160,8 @@ class Engine:
         now = self.now()
         with self.store.read() as db:
             tasks = [task for task in store.wanted_tasks(db, BATCH) if core.wants_worker(task, now)]
-            barred = {(row.app, row.platform) for row in db.execute(select(t.missing_images))}
+            learned = select(t.missing_images).where(t.missing_images.c.learned_at > now - BARRED_SECONDS)
+            barred = {(row.app, row.platform) for row in db.execute(learned)}
         polling = self.bell.open_polls()
         for seen in sorted(self.roll.all(), key=lambda s: s.last_seen):
             if seen.wallet in polling and seen.registered:
@@ -198,7 +218,7 @@ class Engine:
 
     def _perform(self, db: Connection, task: m.Task, effect: m.Effect, now: int) -> None:
         if isinstance(effect, m.Send):
-            store.queue_transaction(db, effect, now)
+            store.queue_transactions(db, [effect], now)
         elif isinstance(effect, m.Notify):
             store.add_notification(db, effect, now)
         elif isinstance(effect, m.Authorize):
@@ -212,8 +232,8 @@ class Engine:
         seen = self.roll.get(worker)
         for platform in seen.platforms if seen else ():
             known = (t.missing_images.c.app == app) & (t.missing_images.c.platform == platform)
-            if db.execute(select(t.missing_images).where(known)).first() is None:
-                db.execute(insert(t.missing_images).values(app=app, platform=platform, learned_at=now))
+            db.execute(delete(t.missing_images).where(known))
+            db.execute(insert(t.missing_images).values(app=app, platform=platform, learned_at=now))
 
 
 _HELD = frozenset(

@@ -25,6 +25,8 @@ UPLOAD_SECONDS = 120
 #: So many of the category's times before the deadline, nobody else is waited for.
 LATE_FACTOR = 2
 MAX_ATTEMPTS = 3
+#: A deal whose task cannot be initialized so often, past its end, is no longer on the chain.
+GONE_AFTER = 8
 RETRY_SECONDS = 10
 
 
@@ -114,10 +116,16 @@ def upload_seconds(task: Task) -> int:
 def follow(task: Task, now: int) -> tuple[Task, tuple[Effect, ...]]:
     """Apply every rule once, in the order of a task's life."""
     effects: list[Effect] = []
-    for rule in (_overdue, _exhaust_late, _error_result, _time_out, _ask_reveal, _ask_upload, _send, _close):
+    for rule in (_gone, _overdue, _exhaust_late, _error_result, _time_out, _ask_reveal, _ask_upload, _send, _close):
         task, more = rule(task, now)
         effects += more
     return task, tuple(effects)
+
+
+def _gone(task: Task, now: int) -> tuple[Task, list[Effect]]:
+    if task.status is TaskStatus.RECEIVED and now > task.final_deadline and task.tx_failures >= GONE_AFTER:
+        task = replace(task, status=TaskStatus.FAILED, sent=None)
+    return task, []
 
 
 def _overdue(task: Task, now: int) -> tuple[Task, list[Effect]]:

@@ -20,6 +20,7 @@ SESSION_SECONDS = 24 * 3600
 #: Unanswered challenges that one wallet may have.
 MAX_CHALLENGES = 20
 MAX_CHALLENGES_IN_ALL = 20_000
+MAX_REMEMBERED = 50_000
 
 
 class LoginError(PewError):
@@ -101,6 +102,8 @@ class Sessions:
             if row is not None:
                 found = (row["wallet"], row["expires"])
                 with self._lock:
+                    if len(self._known) >= MAX_REMEMBERED:
+                        self._known.clear()
                     self._known[name] = found
         if found is None or found[1] < now or (self._allowed and found[0] not in self._allowed):
             with self._lock:

@@ -7,14 +7,14 @@ in the file, so that what it read is still true when it commits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, create_engine, delete, event, func, insert, select, update
 
 from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
@@ -24,6 +24,8 @@ from scheduler.core import wants_worker
 from scheduler.model import Notify, Replicate, Send, Task, Tx
 from scheduler.rules import due
 
+#: Rows in one statement (SQLite bounds its parameters).
+_CHUNK = 500
 QUEUED, SENT, DONE, FAILED = "QUEUED", "SENT", "DONE", "FAILED"
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "replicates"]
@@ -87,13 +89,20 @@ def _engine(path: Path, begin: str) -> Engine:
 # --- tasks
 
 
-def add_task(db: Connection, task: Task, now: int) -> bool:
-    """Store a new task; False where it is known."""
-    if db.scalar(select(t.tasks.c.id).where(t.tasks.c.id == task.id)) is not None:
-        return False
-    db.execute(insert(t.tasks).values(**_task_row(task, now)))
-    _remember(db, now, task_id=task.id, status=task.status)
-    return True
+def add_tasks(db: Connection, tasks: Sequence[Task], now: int) -> list[str]:
+    """Store those tasks that are new; their ids."""
+    added = []
+    for start in range(0, len(tasks), _CHUNK):
+        chunk = tasks[start : start + _CHUNK]
+        ids = [task.id for task in chunk]
+        known = set(db.scalars(select(t.tasks.c.id).where(t.tasks.c.id.in_(ids))))
+        new = [task for task in chunk if task.id not in known]
+        if new:
+            db.execute(insert(t.tasks), [_task_row(task, now) for task in new])
+            entered = {"worker": None, "cause": None, "at": now}
+            db.execute(insert(t.history), [{"task_id": x.id, "status": x.status.value, **entered} for x in new])
+        added += [task.id for task in new]
+    return added
 
 
 def load_task(db: Connection, task_id: str) -> Task | None:
@@ -105,8 +114,8 @@ def load_tasks(db: Connection, rows: Any) -> list[Task]:
     """Tasks of rows of `tasks`, with their replicates."""
     rows = list(rows)
     found: dict[str, list[Replicate]] = {row["id"]: [] for row in rows}
-    for start in range(0, len(rows), 500):
-        ids = [row["id"] for row in rows[start : start + 500]]
+    for start in range(0, len(rows), _CHUNK):
+        ids = [row["id"] for row in rows[start : start + _CHUNK]]
         query = select(t.replicates).where(t.replicates.c.task_id.in_(ids)).order_by(t.replicates.c.position)
         for r in db.execute(query).mappings():
             found[r["task_id"]].append(_replicate(r))
@@ -228,21 +237,23 @@ def waiting_workers(db: Connection) -> set[str]:
 # --- outbox
 
 
-def queue_transaction(db: Connection, send: Send, now: int) -> None:
-    row = {"task_id": send.task_id, "kind": send.kind.value, "location": send.location, "status": QUEUED}
-    db.execute(insert(t.outbox).values(**row, not_before=now, created_at=now, updated_at=now))
+#: What pays comes before what begins.
+_URGENCY = {Tx.FINALIZE.value: 0, Tx.REOPEN.value: 1, Tx.CLAIM.value: 2, Tx.INITIALIZE.value: 3}
+
+
+def queue_transactions(db: Connection, sends: Sequence[Send], now: int) -> None:
+    for start in range(0, len(sends), _CHUNK):
+        same = {"status": QUEUED, "not_before": now, "created_at": now, "updated_at": now}
+        chunk = sends[start : start + _CHUNK]
+        rows = [{"task_id": x.task_id, "kind": x.kind.value, "location": x.location, **same} for x in chunk]
+        db.execute(insert(t.outbox), rows)
 
 
 def next_transaction(db: Connection, now: int) -> dict[str, Any] | None:
-    """The oldest that is on its way, else the oldest that may go."""
+    """What is on its way first, then the most urgent, then the oldest."""
     o = t.outbox.c
-    query = (
-        select(t.outbox)
-        .where(o.status.in_((QUEUED, SENT)), o.not_before <= now)
-        .order_by(o.status.desc(), o.id)
-        .limit(1)
-    )
-    row = db.execute(query).mappings().first()
+    ready = select(t.outbox).where(o.status.in_((QUEUED, SENT)), o.not_before <= now)
+    row = db.execute(ready.order_by(o.status.desc(), case(_URGENCY, value=o.kind), o.id).limit(1)).mappings().first()
     return None if row is None else dict(row)
 
 

@@ -42,7 +42,7 @@ def test_the_migrations_make_the_tables_of_the_code(database: Store) -> None:
 def test_a_second_open_migrates_nothing_and_loses_nothing(tmp_path: Path) -> None:
     first = Store(tmp_path / "db")
     with first.write() as db:
-        store.add_task(db, TERMS.task(0), 5)
+        store.add_tasks(db, [TERMS.task(0)], 5)
     first.close()
     with Store(tmp_path / "db").read() as db:
         assert store.load_task(db, TERMS.task(0).id) == TERMS.task(0)
@@ -51,8 +51,8 @@ def test_a_second_open_migrates_nothing_and_loses_nothing(tmp_path: Path) -> Non
 def test_a_task_is_added_once_and_its_history_is_kept(database: Store) -> None:
     task = TERMS.task(0)
     with database.write() as db:
-        assert store.add_task(db, task, 5)
-        assert not store.add_task(db, task, 6)
+        assert store.add_tasks(db, [task], 5) == [task.id]
+        assert store.add_tasks(db, [task], 6) == []
         after = step(step(task, m.Initialized(), 7)[0], m.Leased(W, 2), 7)[0]
         store.save_task(db, task, after, 7)
         store.save_task(db, after, after, 8)
@@ -63,8 +63,8 @@ def test_a_task_is_added_once_and_its_history_is_kept(database: Store) -> None:
 
 def test_what_fails_midway_leaves_nothing(database: Store) -> None:
     with pytest.raises(RuntimeError), database.write() as db:
-        store.add_task(db, TERMS.task(0), 5)
-        store.queue_transaction(db, m.Send(m.Tx.INITIALIZE, TERMS.task(0).id), 5)
+        store.add_tasks(db, [TERMS.task(0)], 5)
+        store.queue_transactions(db, [m.Send(m.Tx.INITIALIZE, TERMS.task(0).id)], 5)
         raise RuntimeError
     with database.read() as db:
         assert store.load_task(db, TERMS.task(0).id) is None
@@ -117,7 +117,7 @@ def test_what_is_saved_is_loaded(database: Store, first: dict[str, object], seco
     with database.write() as db:
         for table in (t.tasks, t.replicates, t.history):
             db.execute(table.delete())
-        store.add_task(db, task, 0)
+        store.add_tasks(db, [task], 0)
         store.save_task(db, task, one, 1)
         assert store.load_task(db, task.id) == one
         store.save_task(db, one, two, 2)
@@ -153,7 +153,7 @@ def test_numbers_rise_even_where_the_store_was_lost(tmp_path: Path) -> None:
 def test_what_is_on_its_way_comes_before_what_waits(database: Store) -> None:
     with database.write() as db:
         for index in range(3):
-            store.queue_transaction(db, m.Send(m.Tx.INITIALIZE, TERMS.task(index).id), 5)
+            store.queue_transactions(db, [m.Send(m.Tx.INITIALIZE, TERMS.task(index).id)], 5)
         first = store.next_transaction(db, 5)
         assert first is not None
         assert first["task_id"] == TERMS.task(0).id
@@ -165,12 +165,16 @@ def test_what_is_on_its_way_comes_before_what_waits(database: Store) -> None:
         found = store.next_transaction(db, 6)
         assert found is not None
         assert found["id"] == 1
+        store.queue_transactions(db, [m.Send(m.Tx.FINALIZE, TERMS.task(9).id, "/ipfs/x")], 6)
+        found = store.next_transaction(db, 6)
+        assert found is not None
+        assert found["kind"] == "finalize"
 
 
 def test_writers_wait_for_each_other_and_readers_for_nobody(database: Store) -> None:
     task = TERMS.task(0)
     with database.write() as db:
-        store.add_task(db, task, 0)
+        store.add_tasks(db, [task], 0)
 
     def count() -> None:
         for _ in range(25):
@@ -196,10 +200,19 @@ def test_loops_find_what_they_look_for(database: Store) -> None:
     with database.write() as db:
         for index in range(3):
             task = TERMS.task(index)
-            store.add_task(db, task, 0)
+            store.add_tasks(db, [task], 0)
             if index:
                 store.save_task(db, task, step(task, m.Initialized(), 0)[0], 0)
         assert {task.index for task in store.wanted_tasks(db, 10)} == {1, 2}
         assert store.due_tasks(db, 0, 10) == [TERMS.task(0).id]
         assert len(store.due_tasks(db, 10_000, 10)) == 3
         assert store.count_by_status(db) == {"RECEIVED": 1, "INITIALIZED": 2}
+
+
+def test_a_bag_of_ten_thousand_tasks(database: Store) -> None:
+    bag = [TERMS.task(index) for index in range(10_000)]
+    with database.write() as db:
+        assert len(store.add_tasks(db, bag, 0)) == 10_000
+        assert store.add_tasks(db, bag, 0) == []
+        assert store.count_by_status(db) == {"RECEIVED": 10_000}
+        assert store.load_task(db, bag[9_999].id) == bag[9_999]
