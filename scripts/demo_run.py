@@ -309,8 +309,7 @@ def _tell(code: int, error: str, hint: str) -> int:
 
 def _say_where(report: Report, path: Path) -> None:
     folder = Path(os.path.relpath(str(report.result_path)))
-    print(f"
-events    {folder / 'events.json'}")
+    print(f"\nevents    {folder / 'events.json'}")
     for picture in sorted(folder.rglob("*.jpg"))[:1]:
         print(f"picture   {picture}")
     seconds = ", ".join(f"{name} {value} s" for name, value in report.seconds.items())
