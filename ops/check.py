@@ -66,6 +66,7 @@ def phases(left_out: str | None) -> list[Phase]:
         Phase("lint", "ruff format", [str(COMMANDS / "ruff"), "format", "-q", "--check", "."]),
         Phase("lint", "mypy", [str(COMMANDS / "mypy")]),
         Phase("lint", "import boundaries", [str(COMMANDS / "lint-imports"), "--no-logo"]),
+        Phase("lint", "slither", [str(COMMANDS / "python"), "-m", "ops.solidity_lint"]),
         Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"], brownie_ports()),
         Phase("unit", "unit tests", [*PYTEST, "tests/unit", *select]),
         Phase("integration", "integration tests", [*PYTEST, "tests/integration", *select]),
