@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from poco.errors import ERROR_RESULT_CAUSES, Cause
 from poco.states import ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
@@ -236,6 +236,13 @@ def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list
     if news.seq <= state.acked:
         return state, []
     state = state.model_copy(update={"acked": news.seq})
+    try:
+        return _obeyed(state, news, now)
+    except ValidationError:
+        return state, []  # data that its type cannot have: never understood, however often it is sent
+
+
+def _obeyed(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
     replicate = state.replicates.get(news.task_id)
     if news.type is NotificationType.START:
         return _offered(state, news, replicate, now)

@@ -147,8 +147,7 @@ class Performer:
     def _pull(self, replicate: Replicate, stop: threading.Event) -> Happened:
         facts = _facts(replicate)
         image = self.runner.pull(facts.image, facts.checksum, stop.is_set)
-        self.journal.set_note(_image_note(replicate), image)
-        self.journal.image_used(image, time.time())
+        self.journal.image_pulled(replicate.task_id, replicate.run, image, time.time())
         return _happened(replicate, What.PULLED)
 
     def _fetch(self, replicate: Replicate, stop: threading.Event) -> Happened:
@@ -172,7 +171,7 @@ class Performer:
         told = params.parse(facts.params)
         return RunSpec(
             task_id=replicate.task_id,
-            image=self.journal.note(_image_note(replicate)) or "",
+            image=self.journal.image(replicate.task_id, replicate.run),
             argv=told.argv(),
             env=environment(replicate, facts, told.input_files),
             folder=self.folder(replicate.task_id),
@@ -282,8 +281,7 @@ class Performer:
     def _clean(self, replicate: Replicate, _stop: threading.Event) -> None:
         self.runner.remove(replicate.task_id)
         self.folder(replicate.task_id).remove()
-        needed = {self.journal.note(_image_note(other)) for other in self.journal.load(0).replicates.values()}
-        for image in self.runner.trim([known for known in self.journal.images() if known not in needed]):
+        for image in self.runner.trim(self.journal.unused_images()):
             self.journal.image_gone(image)
 
 
@@ -306,10 +304,6 @@ def environment(replicate: Replicate, facts: Facts, input_files: tuple[str, ...]
     for number, url in enumerate(input_files, 1):
         env[f"IEXEC_INPUT_FILE_NAME_{number}"] = input_name(url)
     return env
-
-
-def _image_note(replicate: Replicate) -> str:
-    return f"image.{replicate.task_id}.{replicate.run}"
 
 
 def _facts(replicate: Replicate) -> Facts:

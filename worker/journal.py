@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE TABLE IF NOT EXISTS earnings (
     task_id TEXT PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, reward_nrlc INTEGER NOT NULL,
     seized_nrlc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS pulled (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (task_id, run));
 CREATE TABLE IF NOT EXISTS images (reference TEXT PRIMARY KEY, used REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS energy (start INTEGER PRIMARY KEY, body TEXT NOT NULL);
 """
@@ -214,6 +216,14 @@ class Journal:
                 db.execute("INSERT INTO reports (task_id, body) VALUES (?, ?)", (report.task_id, body))
             db.execute(_SET_NOTE, ("acked", str(after.acked)))
 
+    def forget(self, before: int) -> None:
+        """Drop the details of tasks that ended before that Unix second; what they earned stays."""
+        with self.transaction() as db:
+            old = "SELECT task_id FROM replicates WHERE stage = ? AND changed < ?"
+            for table in ("containers", "results", "transactions", "pulled"):
+                db.execute(f"DELETE FROM {table} WHERE task_id IN ({old})", (Stage.ENDED, before))  # noqa: S608
+            db.execute("DELETE FROM replicates WHERE stage = ? AND changed < ?", (Stage.ENDED, before))
+
     def next_report(self) -> tuple[int, str, StatusUpdate] | None:
         """(id, task, update) of the oldest report that was not answered."""
         rows = self._rows("SELECT id, task_id, body FROM reports ORDER BY id LIMIT 1")
@@ -291,13 +301,25 @@ class Journal:
             task_id, run, row.name, row.attempt, row.boot, row.image, row.ran_seconds, row.at, row.verdict,
         )  # fmt: skip
 
-    def image_used(self, reference: str, now: float) -> None:
-        """Keep when an image was last needed."""
-        self._write("INSERT OR REPLACE INTO images VALUES (?, ?)", reference, now)
+    def image_pulled(self, task_id: str, run: int, reference: str, now: float) -> None:
+        """Keep which image a run needs, and when it was needed last."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?)", (task_id, run, reference))
+            db.execute("INSERT OR REPLACE INTO images VALUES (?, ?)", (reference, now))
 
-    def images(self) -> list[str]:
-        """References by digest of the images pulled, the one used longest ago first."""
-        return [str(reference) for (reference,) in self._rows("SELECT reference FROM images ORDER BY used")]
+    def image(self, task_id: str, run: int) -> str:
+        """The image that a run needs, by digest; empty where none was pulled."""
+        rows = self._rows("SELECT reference FROM pulled WHERE task_id = ? AND run = ?", task_id, run)
+        return str(rows[0][0]) if rows else ""
+
+    def unused_images(self) -> list[str]:
+        """Images that no open task needs, the one used longest ago first."""
+        needed = (
+            "SELECT p.reference FROM pulled p JOIN replicates r ON r.task_id = p.task_id AND r.run = p.run"
+            " WHERE r.stage != ?"
+        )
+        query = f"SELECT reference FROM images WHERE reference NOT IN ({needed}) ORDER BY used"  # noqa: S608
+        return [str(reference) for (reference,) in self._rows(query, Stage.ENDED)]
 
     def image_gone(self, reference: str) -> None:
         self._write("DELETE FROM images WHERE reference = ?", reference)

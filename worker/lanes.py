@@ -67,6 +67,12 @@ class Lanes:
             if lane.running is not None:
                 lane.running.stop.set()
 
+    def busy(self, *dos: Do) -> bool:
+        """Whether one of these effects is going on or waiting."""
+        with self._wake:
+            jobs = [job for lane in self._lanes.values() for job in (lane.running, *lane.waiting) if job is not None]
+        return any(job.do in dos for job in jobs)
+
     def close(self) -> None:
         """Stop everything; threads end by themselves."""
         with self._wake:

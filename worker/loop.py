@@ -52,7 +52,8 @@ _SPARE_LANES = 4
 _FULL_POLL_SECONDS = 5
 _MEANS_SECONDS = 60.0
 _TROUBLE_SECONDS = 5.0
-_SAVE_SECONDS = 5.0
+_SAVE_SECONDS = 15.0
+_KEEP_SECONDS = 90 * 86_400
 _REDO_SECONDS = 5.0
 
 
@@ -100,6 +101,7 @@ class Loop:
     def run(self) -> None:
         """Work until drained."""
         self._prune()
+        self._journal.forget(int(time.time()) - _KEEP_SECONDS)
         self._handle(Weighed(self._look()))
         self._lanes.start()
         for effect in core.resume(self._state):
@@ -222,8 +224,9 @@ class Loop:
         """Wait for what has a stake open, and for reports, within the operator's patience; then say goodbye."""
         end = time.monotonic() + self._config.drain_seconds
         while time.monotonic() < end and not self._over.wait(0.1):
-            slots = any(r.stage in SLOT_STAGES for r in self._state.replicates.values())
-            if not slots and not core.in_hand(self._state.replicates.values()) and not self._journal.next_report():
+            replicates = self._state.replicates.values()
+            at_work = any(r.stage in SLOT_STAGES for r in replicates) or self._lanes.busy(Do.RUN, Do.CLEAN)
+            if not at_work and not core.in_hand(replicates) and not self._journal.next_report():
                 break
         try:
             self._link.poll(self._poll(wait_seconds=0))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from poco.errors import Cause
 from poco.hexes import ZERO_BYTES32, to_bytes
 from worker.config import FetchLimits
 from worker.runner.errors import Interrupted, RunError
+from worker.runner.public import PrivateAddressError, keep_public
 
 _CHUNK = 256 * 1024
 _CONNECT_SECONDS = 10.0
@@ -41,6 +40,8 @@ class Fetcher:
         self._end = time.monotonic() + limits.seconds
         self._session = requests.Session()
         self._session.trust_env = not limits.allow_private_addresses
+        if not limits.allow_private_addresses:
+            keep_public(self._session)
 
     def dataset(self, address: str, where: str, checksum: str, folder: Path) -> Path:
         """Fetch a dataset to `folder/<address>` and check its sha-256 against the chain (zero: no check).
@@ -124,6 +125,12 @@ class Fetcher:
                         if not expected.isdigit() or got == int(expected):
                             break
                         problem = f"it ended after {size} bytes"
+                except PrivateAddressError:
+                    raise RunError(
+                        cause,
+                        f"{_shown(url)} lies in this worker's own network, from which tasks may not read",
+                        "publish the file on the internet, or (for trials) set fetch.allow_private_addresses",
+                    ) from None
                 except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                     problem = type(error).__name__
             else:
@@ -140,7 +147,7 @@ class Fetcher:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         for _ in range(_REDIRECTS):
-            self._check_address(url, cause)
+            self._check_scheme(url, cause)
             quiet = max(0.1, min(_QUIET_SECONDS, self._end - time.monotonic()))
             answer = self._session.get(
                 url, headers=headers, stream=True, allow_redirects=False, timeout=(min(_CONNECT_SECONDS, quiet), quiet)
@@ -157,19 +164,10 @@ class Fetcher:
             raise RunError(cause, f"{_shown(url)} answers HTTP {answer.status_code}", "check the address")
         raise RunError(cause, f"{_shown(url)} redirects more than {_REDIRECTS} times", "check the address")
 
-    def _check_address(self, url: str, cause: Cause) -> None:
+    def _check_scheme(self, url: str, cause: Cause) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise RunError(cause, f"{_shown(url)} is not an http(s) address", "use http:// or https://")
-        if self._limits.allow_private_addresses:
-            return
-        for *_, where in socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM):
-            if not ipaddress.ip_address(str(where[0]).partition("%")[0]).is_global:
-                raise RunError(
-                    cause,
-                    f"{_shown(url)} lies in this worker's own network, from which tasks may not read",
-                    "publish the file on the internet, or (for trials) set fetch.allow_private_addresses",
-                )
 
     def _count(self, amount: int, size: int, url: str, cause: Cause) -> None:
         if self._stop():

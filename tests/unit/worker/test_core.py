@@ -169,6 +169,13 @@ def test_an_offer_is_taken_declined_or_ignored() -> None:
         assert core.free_slots(empty.model_copy(update=unwilling)) == 0
 
 
+def test_notifications_that_make_no_sense_are_done_with() -> None:
+    for kind in (NotificationType.START, NotificationType.ABORT, NotificationType.CONTRIBUTE_ERROR):
+        for state in (Worker(slots=1, acked=1), holding(Stage.FAILED, cause=Cause.APP_COMPUTE_FAILED)):
+            after, effects = core.step(state, news(kind, nonsense=1), NOW)
+            assert (after, effects) == (state.model_copy(update={"acked": 2}), [])
+
+
 def test_a_failed_worker_may_be_asked_again() -> None:
     state = holding(Stage.FAILED, cause=Cause.APP_IMAGE_DOWNLOAD_FAILED)
     after, effects = core.step(state, start(), NOW)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +32,10 @@ class Files(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers.get("Range", "")))
@@ -159,6 +165,26 @@ def test_ipfs_needs_a_gateway(url: str, tmp_path: Path) -> None:
     for bad in ("ftp://x/y", "/etc/passwd", "file:///etc/passwd", "data"):
         with pytest.raises(RunError):
             fetcher().inputs((bad,), tmp_path)
+
+
+def test_a_name_that_means_another_place_at_the_second_look_is_no_way_in(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: public when checked, private when connected to."""
+    closed = OPEN.model_copy(update={"allow_private_addresses": False})
+    port = int(url.rsplit(":", 1)[1])
+    real, looks = socket.getaddrinfo, []
+
+    def rebinding(host: str, *given: object, **named: object) -> object:
+        looks.append(host)
+        where = "8.8.8.8" if len(looks) == 1 else "127.0.0.1"
+        return real(where, port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    Files.asked.clear()
+    with pytest.raises(RunError, match="own network"):
+        Fetcher(closed, lambda: False).inputs((f"http://rebind.example:{port}/data",), tmp_path)
+    assert len(looks) == 2 and not Files.asked
 
 
 def test_a_task_may_not_read_from_the_operators_network(url: str, tmp_path: Path) -> None:

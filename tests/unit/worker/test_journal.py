@@ -99,12 +99,36 @@ def test_earnings_count_once(journal: Journal) -> None:
     assert journal.earnings() == {"tasks": 2, "reward_nrlc": 10, "seized_nrlc": 3}
 
 
-def test_images_by_age(journal: Journal) -> None:
-    for name, used in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
-        journal.image_used(name, used)
-    assert journal.images() == ["b", "a"]
+def test_images_that_nobody_needs_by_age(journal: Journal) -> None:
+    for number, (name, used) in enumerate((("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0))):
+        journal.image_pulled("0x" + f"{number:064x}", 1, name, used)
+    assert journal.unused_images() == ["b", "a", "c"]
+    journal.image_pulled(TASK, 1, "b", 5.0)
+    assert journal.image(TASK, 1) == "b"
+    assert journal.image(TASK, 2) == ""
+    running = Worker(slots=1, replicates={TASK: replicate(stage=Stage.RUNNING)})
+    journal.commit(Worker(slots=1), running, [], 1)
+    assert journal.unused_images() == ["a", "c"], "a task needs b"
+    journal.commit(running, Worker(slots=1), [], 2)
+    assert journal.unused_images() == ["a", "c", "b"]
     journal.image_gone("b")
-    assert journal.images() == ["a"]
+    assert journal.unused_images() == ["a", "c"]
+
+
+def test_old_tasks_are_forgotten_and_their_earnings_are_not(journal: Journal) -> None:
+    state = Worker(slots=1, replicates={TASK: replicate(), OTHER: replicate(OTHER)})
+    journal.commit(Worker(slots=1), state, [], 1)
+    after = Worker(slots=1, replicates={OTHER: state.replicates[OTHER]})
+    journal.commit(state, after, [], 100)
+    for task in (TASK, OTHER):
+        journal.transaction_prepared(task, "contribute", task, b"x", 1)
+    journal.earned(TASK, 100, "COMPLETED", 5, 0)
+    journal.forget(100)
+    assert len(journal.tasks()) == 2
+    journal.forget(101)
+    assert [task["task_id"] for task in journal.tasks()] == [OTHER], "what is open is never forgotten"
+    assert not journal.sent(TASK, "contribute") and journal.sent(OTHER, "contribute")
+    assert journal.earnings()["reward_nrlc"] == 5
 
 
 def test_it_belongs_to_one_wallet_and_chain(journal: Journal) -> None:
