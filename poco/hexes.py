@@ -39,7 +39,10 @@ def address(value: str) -> str:
     """A checksum address; BadInputError for anything else, also for a wrong checksum."""
     if not isinstance(value, str) or not is_address(value):
         raise BadInputError(f"{value!r} is not an address", hint="an address is 0x and 40 hexadecimal digits")
-    return str(to_checksum_address(value))
+    checked = str(to_checksum_address(value))
+    if value[2:] not in (checked[2:], value[2:].lower(), value[2:].upper()):
+        raise BadInputError(f"{value} has a wrong checksum", hint="copy the address again")
+    return checked
 
 
 def keccak(*parts: bytes) -> bytes:

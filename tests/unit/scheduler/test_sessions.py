@@ -1,0 +1,86 @@
+"""Logins: nonces that work once and for a minute, sessions that survive a restart and are stored hashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from sqlalchemy import select
+
+from chain.wallet import Wallet
+from poco.wire import LoginRequest, login_typed_data
+from scheduler import tables as t
+from scheduler.sessions import CHALLENGE_SECONDS, SESSION_SECONDS, LoginError, Sessions, TooManyError
+from scheduler.store import Store
+
+POOL = "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707"
+NOW = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def wallet() -> Wallet:
+    return Wallet(Account.create())
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(Store(tmp_path / "db"), 1337, POOL, [])
+
+
+def answer(sessions: Sessions, wallet: Wallet, now: int = NOW) -> LoginRequest:
+    asked = sessions.challenge(wallet.address, now)
+    typed = login_typed_data(1337, POOL, wallet.address, asked.nonce, asked.expires)
+    signature = wallet.sign_typed(typed)
+    return LoginRequest(wallet=wallet.address, nonce=asked.nonce, expires=asked.expires, signature=signature)
+
+
+def test_a_session_lasts_a_day_and_over_a_restart(tmp_path: Path, sessions: Sessions, wallet: Wallet) -> None:
+    session = sessions.login(answer(sessions, wallet), NOW)
+    assert session.expires == NOW + SESSION_SECONDS
+    again = Sessions(Store(tmp_path / "db"), 1337, POOL, [])
+    for one in (sessions, again):
+        assert one.wallet_of(session.token, NOW + SESSION_SECONDS) == wallet.address
+        with pytest.raises(LoginError):
+            one.wallet_of(session.token, NOW + SESSION_SECONDS + 1)
+    with Store(tmp_path / "db").read() as db:
+        (row,) = db.execute(select(t.sessions))
+    assert session.token not in str(row)
+
+
+def test_a_nonce_is_used_up_by_any_answer(sessions: Sessions, wallet: Wallet) -> None:
+    right = answer(sessions, wallet)
+    other = Wallet(Account.create())
+    with pytest.raises(LoginError, match="not given to you"):
+        sessions.login(right.model_copy(update={"wallet": other.address}), NOW)
+    with pytest.raises(LoginError, match="used up"):
+        sessions.login(right, NOW)
+
+
+def test_a_challenge_expires(sessions: Sessions, wallet: Wallet) -> None:
+    late = answer(sessions, wallet)
+    with pytest.raises(LoginError, match="expired"):
+        sessions.login(late, NOW + CHALLENGE_SECONDS + 1)
+    in_time = answer(sessions, wallet)
+    assert sessions.login(in_time, NOW + CHALLENGE_SECONDS).token
+
+
+def test_open_challenges_are_bounded_and_forgotten(sessions: Sessions, wallet: Wallet) -> None:
+    for _ in range(20):
+        sessions.challenge(wallet.address, NOW)
+    with pytest.raises(TooManyError):
+        sessions.challenge(wallet.address, NOW)
+    assert sessions.challenge(wallet.address, NOW + CHALLENGE_SECONDS + 1)
+
+
+def test_only_the_allowed(tmp_path: Path, wallet: Wallet) -> None:
+    database = Store(tmp_path / "db")
+    open_to_all = Sessions(database, 1337, POOL, [])
+    token = open_to_all.login(answer(open_to_all, wallet), NOW).token
+    closed = Sessions(database, 1337, POOL, [POOL])
+    with pytest.raises(LoginError, match="not among the workers"):
+        closed.challenge(wallet.address, NOW)
+    with pytest.raises(LoginError):
+        closed.wallet_of(token, NOW)
+    with pytest.raises(LoginError):
+        open_to_all.wallet_of("x" * 43, NOW)
