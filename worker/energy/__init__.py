@@ -16,8 +16,10 @@ the records are on the source's clock, which a simulation runs `power.speed` tim
 
 from worker.energy.config import EnergyConfig, create_gate, create_power_source
 from worker.energy.device import Load
-from worker.energy.gate import Action, Decision, Gate, GateConfig, Offer, OpenStake, RunningTask
+from worker.energy.gate import Action, Decision, Gate
 from worker.energy.meter import EnergyRecord, Meter, Totals
+from worker.energy.planner import Market
+from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask
 from worker.energy.source import PowerReading, PowerSource
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Gate",
     "GateConfig",
     "Load",
+    "Market",
     "Meter",
     "Offer",
     "OpenStake",

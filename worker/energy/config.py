@@ -10,11 +10,13 @@ from poco.errors import BadInputError
 from worker.energy.battery import Battery
 from worker.energy.device import board
 from worker.energy.forecast import Forecaster
-from worker.energy.gate import Gate, GateConfig
+from worker.energy.gate import Gate
 from worker.energy.panel import Panel
+from worker.energy.planner import Planner
 from worker.energy.record import Record, open_record
 from worker.energy.replay import Replay
 from worker.energy.simulated import SimulatedPower
+from worker.energy.situation import GateConfig
 from worker.energy.source import PowerSource
 
 SOURCES = ("simulated",)
@@ -74,7 +76,9 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
 def create_gate(config: EnergyConfig, power: PowerSource) -> Gate:
     """The gate of that configuration, on the clock of its power source."""
     panel = _panel(config, _record(config.record))
-    return Gate(config.gate, Battery(config.battery_wh), board(config.board), Forecaster(panel), speed=power.speed)
+    battery, device, market = Battery(config.battery_wh), board(config.board), config.gate.market
+    planner = Planner(battery, device, market, panel.clear_sky_w, panel.longitude) if market else None
+    return Gate(config.gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
 
 
 @lru_cache(maxsize=1)

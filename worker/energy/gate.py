@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
 from worker.energy.battery import Battery
 from worker.energy.device import Device, Load
-from worker.energy.forecast import STEP_S, Forecast, Forecaster
+from worker.energy.forecast import STEP_S, Forecaster
 from worker.energy.plan import project, seconds_until
+from worker.energy.planner import Planner
+from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask, Situation
 from worker.energy.source import PowerReading
 
 _SNAPSHOT_VERSION = 1
@@ -44,100 +44,10 @@ class Mode(StrEnum):
 _RANK = {Mode.ASLEEP: 0, Mode.PAUSED: 1, Mode.RESERVED: 2, Mode.WILLING: 3}
 
 
-class GateConfig(BaseModel):
-    """Thresholds are states of charge between 0 and 1; durations are seconds on the source's clock."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    start_above: float = Field(0.40, ge=0, le=1)
-    continue_above: float = Field(0.25, ge=0, le=1)
-    sleep_below: float = Field(0.16, ge=0, le=1)
-    wake_above: float = Field(0.30, ge=0, le=1)
-    hysteresis: float = Field(0.05, ge=0, le=0.5)
-    reserve_soc: float = Field(0.05, ge=0, le=1, description="kept above the low-voltage cut-off whatever happens")
-    dwell_s: int = Field(1800, ge=0)
-    overrun: float = Field(1.5, ge=1, description="a task may take this many times as long as expected")
-    min_net_reward_nrlc: int = Field(0, description="reward less gas must be at least this")
-    full_nrlc_per_wh: float = Field(0.0, ge=0, description="least net reward of a watt-hour from a full battery")
-    empty_nrlc_per_wh: float = Field(0.0, ge=0, description="the same from an empty one; straight in between")
-    forecast_weight: float = Field(
-        0.3, ge=0, le=2, description="how much tomorrow's surplus counts as charge in the price"
-    )
-    max_sleep_s: int = Field(14 * 3600, ge=STEP_S)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> GateConfig:
-        if not self.sleep_below <= self.continue_above <= self.start_above:
-            raise ValueError("sleep_below <= continue_above <= start_above must hold")
-        if self.wake_above < self.sleep_below + self.hysteresis:
-            raise ValueError("wake_above must be at least sleep_below + hysteresis")
-        if self.empty_nrlc_per_wh < self.full_nrlc_per_wh:
-            raise ValueError("a watt-hour of an empty battery cannot be cheaper than one of a full battery")
-        return self
-
-
 @dataclass(frozen=True)
 class GateState:
     mode: Mode = Mode.WILLING
     since: float = float("-inf")  # on the source's clock
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A task that is offered: what it brings and what it takes."""
-
-    task_id: str
-    seconds: float  # expected run time
-    reward_nrlc: int
-    gas_nrlc: int = 0  # cost of contribute and reveal
-    contribution_deadline: int | None = None
-    reveal_s: float = 600.0  # from the end of the run until the reveal is mined
-
-
-@dataclass(frozen=True)
-class RunningTask:
-    task_id: str
-    seconds_left: float
-    deadline: int | None = None
-    paused: bool = False
-    reveal_s: float = 600.0
-
-
-@dataclass(frozen=True)
-class OpenStake:
-    """A contribution whose reveal is not mined yet: losing power now loses the stake."""
-
-    task_id: str
-    seconds_left: float  # until the reveal is expected to be mined
-    stake_nrlc: int = 0
-
-
-@dataclass(frozen=True)
-class Situation:
-    now: int
-    reading: PowerReading
-    battery: Battery
-    device: Device
-    speed: float = 1.0
-    offer: Offer | None = None
-    running: tuple[RunningTask, ...] = ()
-    stakes: tuple[OpenStake, ...] = ()
-    forecast: Forecast | None = None
-    draining: bool = False  # the operator's wish
-
-    @property
-    def soc(self) -> float | None:
-        reading = self.reading
-        if reading.battery_soc is not None:
-            return reading.battery_soc
-        if reading.stored_wh is not None:
-            return reading.stored_wh / (reading.capacity_wh or self.battery.capacity_wh)
-        return None
-
-    @property
-    def stakes_s(self) -> float:
-        """How long, on the source's clock, the device must stay up for what is staked."""
-        return max((stake.seconds_left for stake in self.stakes), default=0.0) * self.speed
 
 
 @dataclass(frozen=True)
@@ -196,6 +106,14 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
             _resume_at(situation, soc, config.start_above, Load.IDLE),
         )
     if situation.offer is None:
+        if situation.sleep_pays and not situation.running and not situation.stakes:
+            return Decision(
+                Action.SLEEP,
+                f"battery at {soc:.0%}: the energy of an hour awake is worth more than what may be offered in it",
+                "an hour has passed",
+                state,
+                situation.now + max(1, round(3600 / situation.speed)),
+            )
         return Decision(
             Action.RUN,
             f"battery at {soc:.0%}",
@@ -287,18 +205,16 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
             state,
             _resume_at(situation, soc, min(1.0, soc + (floor - lowest) / battery.capacity_wh), Load.IDLE),
         )
-    price = price_nrlc_per_wh(soc, situation, config)
-    compute_wh = (
-        (situation.device.power_w(Load.COMPUTING) - situation.device.power_w(Load.IDLE))
-        * offer.seconds
-        * situation.speed
-        / 3600.0
-    )
-    if net < price * compute_wh:
+    ask = situation.ask_nrlc
+    if ask is None:
+        watts = situation.device.power_w(Load.COMPUTING) - situation.device.power_w(Load.IDLE)
+        compute_wh = watts * offer.seconds * situation.speed / 3600.0
+        ask = price_nrlc_per_wh(soc, situation, config) * compute_wh
+    if net < ask:
         return Decision(
             Action.DECLINE,
-            f"{net} nRLC for {compute_wh:.1f} Wh: at {soc:.0%} a watt-hour is worth {price:.0f} nRLC",
-            "the battery is fuller or a task pays more",
+            f"{net} nRLC are offered: at {soc:.0%} and with the sun to come its energy is worth {ask:.0f} nRLC",
+            "the battery is fuller, more sun is to come, or a task pays more",
             state,
         )
     return Decision(
@@ -368,12 +284,21 @@ class Gate:
     """Holds the gate's state and its forecaster for one worker; `decide` does the thinking."""
 
     def __init__(
-        self, config: GateConfig, battery: Battery, device: Device, forecaster: Forecaster, *, speed: float = 1.0
+        self,
+        config: GateConfig,
+        battery: Battery,
+        device: Device,
+        forecaster: Forecaster,
+        *,
+        planner: Planner | None = None,
+        speed: float = 1.0,
     ) -> None:
         self._config = config
         self._battery = battery
         self._device = device
         self._forecaster = forecaster
+        self._planner = planner
+        self._last_at: float | None = None
         self._speed = speed
         self._state = GateState()
         self._step: int | None = None
@@ -392,6 +317,12 @@ class Gate:
         if reading.available_w is not None:
             self._step_sum += reading.available_w
             self._step_count += 1
+        if self._planner is not None:
+            if self._last_at is not None and 0.0 < reading.at - self._last_at <= STEP_S:
+                seconds = reading.at - self._last_at
+                self._planner.observe(self._last_at, seconds, reading.available_w, reading.temperature_c)
+            self._planner.work(reading.at)
+        self._last_at = reading.at
 
     def decide(
         self,
@@ -416,6 +347,16 @@ class Gate:
             forecast=self._forecaster.forecast(reading.at, hours=48.0),
             draining=draining,
         )
+        planner, soc = self._planner, situation.soc
+        if planner is not None and planner.ready and soc is not None:
+            stored_wh = soc * self._battery.capacity_wh
+            situation = replace(
+                situation,
+                ask_nrlc=None
+                if offer is None
+                else planner.ask_nrlc(reading.at, stored_wh, offer.seconds * self._speed),
+                sleep_pays=offer is None and planner.sleeps(reading.at, stored_wh),
+            )
         decision = decide(self._state, situation, self._config)
         self._state = decision.state
         return decision
@@ -427,6 +368,7 @@ class Gate:
             "mode": self._state.mode.value,
             "since": None if self._state.since == float("-inf") else self._state.since,
             "forecaster": self._forecaster.snapshot(),
+            "planner": None if self._planner is None else self._planner.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -438,3 +380,5 @@ class Gate:
         if since is not None:
             self._state = replace(self._state, since=float(since))
         self._forecaster.restore(snapshot["forecaster"])
+        if self._planner is not None and snapshot["planner"] is not None:
+            self._planner.restore(snapshot["planner"])

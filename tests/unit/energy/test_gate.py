@@ -12,18 +12,8 @@ from pydantic import ValidationError
 from worker.energy.battery import Battery
 from worker.energy.device import BOARDS, Load
 from worker.energy.forecast import STEP_S, Forecast
-from worker.energy.gate import (
-    Action,
-    GateConfig,
-    GateState,
-    Mode,
-    Offer,
-    OpenStake,
-    RunningTask,
-    Situation,
-    decide,
-    floor_wh,
-)
+from worker.energy.gate import Action, GateState, Mode, decide, floor_wh
+from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask, Situation
 from worker.energy.source import PowerReading
 
 NOW = 1_800_000_000

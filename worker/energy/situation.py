@@ -1,0 +1,107 @@
+"""What the gate is asked and what it is set to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.energy.battery import Battery
+from worker.energy.device import Device
+from worker.energy.forecast import STEP_S, Forecast
+from worker.energy.planner import Market
+from worker.energy.source import PowerReading
+
+
+class GateConfig(BaseModel):
+    """Thresholds are states of charge between 0 and 1; durations are seconds on the source's clock."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start_above: float = Field(0.40, ge=0, le=1)
+    continue_above: float = Field(0.25, ge=0, le=1)
+    sleep_below: float = Field(0.16, ge=0, le=1)
+    wake_above: float = Field(0.30, ge=0, le=1)
+    hysteresis: float = Field(0.05, ge=0, le=0.5)
+    reserve_soc: float = Field(0.05, ge=0, le=1, description="kept above the low-voltage cut-off whatever happens")
+    dwell_s: int = Field(1800, ge=0)
+    overrun: float = Field(1.5, ge=1, description="a task may take this many times as long as expected")
+    min_net_reward_nrlc: int = Field(0, description="reward less gas must be at least this")
+    full_nrlc_per_wh: float = Field(0.0, ge=0, description="least net reward of a watt-hour from a full battery")
+    empty_nrlc_per_wh: float = Field(0.0, ge=0, description="the same from an empty one; straight in between")
+    forecast_weight: float = Field(
+        0.3, ge=0, le=2, description="how much tomorrow's surplus counts as charge in the price"
+    )
+    max_sleep_s: int = Field(14 * 3600, ge=STEP_S)
+
+    market: Market | None = Field(None, description="what work is worth: turns the planner on")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GateConfig:
+        if not self.sleep_below <= self.continue_above <= self.start_above:
+            raise ValueError("sleep_below <= continue_above <= start_above must hold")
+        if self.wake_above < self.sleep_below + self.hysteresis:
+            raise ValueError("wake_above must be at least sleep_below + hysteresis")
+        if self.empty_nrlc_per_wh < self.full_nrlc_per_wh:
+            raise ValueError("a watt-hour of an empty battery cannot be cheaper than one of a full battery")
+        return self
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A task that is offered: what it brings and what it takes."""
+
+    task_id: str
+    seconds: float  # expected run time
+    reward_nrlc: int
+    gas_nrlc: int = 0  # cost of contribute and reveal
+    contribution_deadline: int | None = None
+    reveal_s: float = 600.0  # from the end of the run until the reveal is mined
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    task_id: str
+    seconds_left: float
+    deadline: int | None = None
+    paused: bool = False
+    reveal_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class OpenStake:
+    """A contribution whose reveal is not mined yet: losing power now loses the stake."""
+
+    task_id: str
+    seconds_left: float  # until the reveal is expected to be mined
+    stake_nrlc: int = 0
+
+
+@dataclass(frozen=True)
+class Situation:
+    now: int
+    reading: PowerReading
+    battery: Battery
+    device: Device
+    speed: float = 1.0
+    offer: Offer | None = None
+    running: tuple[RunningTask, ...] = ()
+    stakes: tuple[OpenStake, ...] = ()
+    forecast: Forecast | None = None
+    draining: bool = False  # the operator's wish
+    ask_nrlc: float | None = None  # what the planner asks for the offer's energy and time; `None` without a plan
+    sleep_pays: bool = False  # the planner would rather sleep an hour than wait for offers
+
+    @property
+    def soc(self) -> float | None:
+        reading = self.reading
+        if reading.battery_soc is not None:
+            return reading.battery_soc
+        if reading.stored_wh is not None:
+            return reading.stored_wh / (reading.capacity_wh or self.battery.capacity_wh)
+        return None
+
+    @property
+    def stakes_s(self) -> float:
+        """How long, on the source's clock, the device must stay up for what is staked."""
+        return max((stake.seconds_left for stake in self.stakes), default=0.0) * self.speed
