@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gas", description=__doc__)
     parser.add_argument("--chain", choices=(*CHAINS, "both"), default="both")
     parser.add_argument("--port", type=int, help="of the chain (default: a free one)")
-    parser.add_argument("--profile", action="store_true", help="also say where our gas goes (Anvil only)")
+    parser.add_argument("--profile", action="store_true", help="also say where the gas goes (Anvil only)")
     options = parser.parse_args(arguments)
     content: dict[str, dict[str, float]] = {}
     with Stack(ROOT / "build" / "bench" / "run") as stack:
@@ -217,7 +217,8 @@ def main(arguments: list[str] | None = None) -> int:
             if options.profile and name == "anvil":
                 from benchmarks.gas_profile import report
 
-                print(report(markets["ours"]))
+                for side, market in markets.items():
+                    print(report(side, market))
             stack.stop_process(name)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(content, indent=2) + "\n")

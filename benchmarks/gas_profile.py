@@ -70,10 +70,10 @@ def split(market: Market, tx: str) -> Counter[str]:
     return spent
 
 
-def report(market: Market) -> str:
+def report(side: str, market: Market) -> str:
     """A table of the steps that were measured last."""
     width = max(map(len, STEPS))
-    lines = [f"{'gas of ours by kind':<{width}} " + " ".join(f"{name:>9}" for name in COLUMNS)]
+    lines = [f"{f'gas by kind, {side}':<{width}} " + " ".join(f"{name:>9}" for name in COLUMNS)]
     for step in STEPS:
         spent = split(market, market.transactions[step][0])
         lines.append(f"{step:<{width}} " + " ".join(f"{spent[name]:>9,}" for name in COLUMNS))
