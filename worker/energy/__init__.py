@@ -16,10 +16,10 @@ the records are on the source's clock, which a simulation runs `power.speed` tim
 
 from worker.energy.config import EnergyConfig, create_gate, create_power_source
 from worker.energy.device import Load
-from worker.energy.gate import Action, Decision, Gate
+from worker.energy.gate import Gate
 from worker.energy.meter import EnergyRecord, Meter, Totals
 from worker.energy.planner import Market
-from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask
+from worker.energy.situation import Action, Decision, GateConfig, Offer, OpenStake, RunningTask
 from worker.energy.source import PowerReading, PowerSource
 
 __all__ = [

@@ -9,8 +9,7 @@ simulation runs `speed` times as fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
 from worker.energy.battery import Battery
@@ -18,45 +17,24 @@ from worker.energy.device import Device, Load
 from worker.energy.forecast import STEP_S, Forecaster
 from worker.energy.plan import project, seconds_until
 from worker.energy.planner import Planner
-from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask, Situation
+from worker.energy.situation import (
+    Action,
+    Decision,
+    GateConfig,
+    GateState,
+    Mode,
+    Offer,
+    OpenStake,
+    RunningTask,
+    Situation,
+)
 from worker.energy.source import PowerReading
 
 _SNAPSHOT_VERSION = 1
-
-
-class Action(StrEnum):
-    RUN = "run"  # take the offered task; without an offer: go on, and be willing
-    DECLINE = "decline"  # go on with what runs, take no new work
-    PAUSE = "pause"  # halt what runs, stay awake
-    SLEEP = "sleep"  # shut down until `resume_at`
-    DRAIN = "drain"  # stay up only until what is staked is revealed, then sleep
-
-
-class Mode(StrEnum):
-    """What the thresholds last said; it gives them their hysteresis."""
-
-    WILLING = "willing"
-    RESERVED = "reserved"
-    PAUSED = "paused"
-    ASLEEP = "asleep"
+_REST_S = 3600.0
 
 
 _RANK = {Mode.ASLEEP: 0, Mode.PAUSED: 1, Mode.RESERVED: 2, Mode.WILLING: 3}
-
-
-@dataclass(frozen=True)
-class GateState:
-    mode: Mode = Mode.WILLING
-    since: float = float("-inf")  # on the source's clock
-
-
-@dataclass(frozen=True)
-class Decision:
-    action: Action
-    reason: str
-    until: str
-    state: GateState
-    resume_at: int | None = None  # Unix seconds of the worker's clock
 
 
 def decide(state: GateState, situation: Situation, config: GateConfig) -> Decision:
@@ -78,8 +56,6 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     state = _next_state(state, soc, situation, config)
     if state.mode is Mode.ASLEEP:
         return _sleep(state, soc, situation, config)
-    if situation.draining:
-        return Decision(Action.DRAIN, "the operator drains this worker", "the operator lets it work again", state)
     if state.mode is Mode.PAUSED and situation.running:
         lowest, _ = _lowest_ahead(soc * situation.battery.capacity_wh, None, situation, config)
         floor = floor_wh(situation.battery, config)
@@ -97,6 +73,13 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
             state,
             _resume_at(situation, soc, config.continue_above + config.hysteresis, Load.IDLE),
         )
+    if situation.draining:
+        return Decision(
+            Action.DECLINE if situation.running else Action.DRAIN,
+            "the operator drains this worker: what is open is finished, nothing is added",
+            "the operator lets it work again",
+            state,
+        )
     if state.mode is not Mode.WILLING:
         return Decision(
             Action.DECLINE,
@@ -105,15 +88,11 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
             state,
             _resume_at(situation, soc, config.start_above, Load.IDLE),
         )
+    if not situation.running and not situation.stakes:
+        resting = _rest(state, soc, situation)
+        if resting is not None:
+            return resting
     if situation.offer is None:
-        if situation.sleep_pays and not situation.running and not situation.stakes:
-            return Decision(
-                Action.SLEEP,
-                f"battery at {soc:.0%}: the energy of an hour awake is worth more than what may be offered in it",
-                "an hour has passed",
-                state,
-                situation.now + max(1, round(3600 / situation.speed)),
-            )
         return Decision(
             Action.RUN,
             f"battery at {soc:.0%}",
@@ -121,6 +100,22 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
             state,
         )
     return _weigh(state, soc, situation.offer, situation, config)
+
+
+def _rest(state: GateState, soc: float, situation: Situation) -> Decision | None:
+    """The sleep that the planner chose: begun when it pays, and slept to its end."""
+    at = situation.reading.at
+    if at >= state.rest_until:
+        if not situation.sleep_pays:
+            return None
+        state = replace(state, rest_until=at + _REST_S)
+    return Decision(
+        Action.SLEEP,
+        f"battery at {soc:.0%}: the energy of an hour awake is worth more than what may be offered in it",
+        "the hour has passed",
+        state,
+        situation.now + max(1, round((state.rest_until - at) / situation.speed)),
+    )
 
 
 def _next_state(state: GateState, soc: float, situation: Situation, config: GateConfig) -> GateState:
@@ -140,7 +135,7 @@ def _next_state(state: GateState, soc: float, situation: Situation, config: Gate
     at = situation.reading.at
     if _RANK[mode] > _RANK[state.mode] and at - state.since < config.dwell_s:
         return state
-    return GateState(mode, at)
+    return GateState(mode, at, state.rest_until)
 
 
 def _sleep(state: GateState, soc: float, situation: Situation, config: GateConfig) -> Decision:
@@ -366,7 +361,8 @@ class Gate:
         return {
             "version": _SNAPSHOT_VERSION,
             "mode": self._state.mode.value,
-            "since": None if self._state.since == float("-inf") else self._state.since,
+            "since": _finite(self._state.since),
+            "rest_until": _finite(self._state.rest_until),
             "forecaster": self._forecaster.snapshot(),
             "planner": None if self._planner is None else self._planner.snapshot(),
         }
@@ -375,10 +371,13 @@ class Gate:
         """Go on from a snapshot."""
         if snapshot.get("version") != _SNAPSHOT_VERSION:
             raise ValueError(f"snapshot of another version: {snapshot.get('version')}")
-        since = snapshot["since"]
-        self._state = replace(GateState(), mode=Mode(snapshot["mode"]))
-        if since is not None:
-            self._state = replace(self._state, since=float(since))
+        since, rest_until = (float("-inf") if snapshot[k] is None else snapshot[k] for k in ("since", "rest_until"))
+        self._state = GateState(Mode(snapshot["mode"]), since, rest_until)
         self._forecaster.restore(snapshot["forecaster"])
         if self._planner is not None and snapshot["planner"] is not None:
             self._planner.restore(snapshot["planner"])
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return None if value == float("-inf") else value

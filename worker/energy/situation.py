@@ -1,8 +1,9 @@
-"""What the gate is asked and what it is set to."""
+"""What the gate is asked, what it is set to, and what it answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -105,3 +106,36 @@ class Situation:
     def stakes_s(self) -> float:
         """How long, on the source's clock, the device must stay up for what is staked."""
         return max((stake.seconds_left for stake in self.stakes), default=0.0) * self.speed
+
+
+class Action(StrEnum):
+    RUN = "run"  # take the offered task; without an offer: go on, and be willing
+    DECLINE = "decline"  # go on with what runs, take no new work
+    PAUSE = "pause"  # halt what runs, stay awake
+    SLEEP = "sleep"  # shut down until `resume_at`
+    DRAIN = "drain"  # stay up only until what is staked is revealed, then sleep
+
+
+class Mode(StrEnum):
+    """What the thresholds last said; it gives them their hysteresis."""
+
+    WILLING = "willing"
+    RESERVED = "reserved"
+    PAUSED = "paused"
+    ASLEEP = "asleep"
+
+
+@dataclass(frozen=True)
+class GateState:
+    mode: Mode = Mode.WILLING
+    since: float = float("-inf")  # on the source's clock
+    rest_until: float = float("-inf")  # the end of a sleep that the planner chose, on the source's clock
+
+
+@dataclass(frozen=True)
+class Decision:
+    action: Action
+    reason: str
+    until: str
+    state: GateState
+    resume_at: int | None = None  # Unix seconds of the worker's clock

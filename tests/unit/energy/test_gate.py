@@ -12,8 +12,17 @@ from pydantic import ValidationError
 from worker.energy.battery import Battery
 from worker.energy.device import BOARDS, Load
 from worker.energy.forecast import STEP_S, Forecast
-from worker.energy.gate import Action, GateState, Mode, decide, floor_wh
-from worker.energy.situation import GateConfig, Offer, OpenStake, RunningTask, Situation
+from worker.energy.gate import decide, floor_wh
+from worker.energy.situation import (
+    Action,
+    GateConfig,
+    GateState,
+    Mode,
+    Offer,
+    OpenStake,
+    RunningTask,
+    Situation,
+)
 from worker.energy.source import PowerReading
 
 NOW = 1_800_000_000
@@ -241,5 +250,20 @@ def test_thresholds_that_contradict_each_other_are_refused(bad):
         GateConfig(**bad)
 
 
-def test_the_operator_can_drain():
+def test_the_operator_can_drain_and_what_runs_is_finished():
     assert decide(GateState(), situation(0.9, draining=True), CONFIG).action is Action.DRAIN
+    runs = (RunningTask("0x02", 60.0),)
+    assert decide(GateState(), situation(0.9, draining=True, running=runs), CONFIG).action is Action.DECLINE
+
+
+def test_a_sleep_that_pays_is_slept_to_its_end_unless_something_is_open():
+    asleep = decide(GateState(), situation(0.6, sleep_pays=True, speed=60.0), CONFIG)
+    assert asleep.action is Action.SLEEP
+    assert asleep.resume_at == NOW + 60
+    half = situation(0.6, reading=reading(0.6, 1e9 + 1800.0), speed=60.0, offer=Offer("0x01", 1.0, 10**9))
+    assert decide(asleep.state, half, CONFIG).action is Action.SLEEP
+    assert decide(asleep.state, half, CONFIG).resume_at == NOW + 30
+    over = situation(0.6, reading=reading(0.6, 1e9 + 3600.0))
+    assert decide(asleep.state, over, CONFIG).action is Action.RUN
+    for busy in ({"running": (RunningTask("0x02", 60.0),)}, {"stakes": (OpenStake("0x03", 60.0),)}):
+        assert decide(GateState(), situation(0.6, sleep_pays=True, **busy), CONFIG).action is Action.RUN
