@@ -41,7 +41,7 @@ DEPLOYERS = {"ours": deploy_ours, "real": deploy_real}
 Gas = dict[str, int]
 
 
-def measure(market: Market, bag: int = BAG) -> Gas:
+def measure(market: Market) -> Gas:
     """Gas of every step and total on one deployment.
 
     The first task is that of new accounts, which have only deposited; the tasks after it are those of the same parties
@@ -57,7 +57,7 @@ def measure(market: Market, bag: int = BAG) -> Gas:
     waiting, _ = market.match(others, "others' match", volume=3)
     gas["trust1"] = one_worker(market, parties, gas)
     gas["fast"] = fast(market, parties, gas)
-    gas["bag_of_100"] = bag_of_tasks(market, parties, bag)
+    gas["bag_of_100"] = bag_of_tasks(market, parties, BAG)
     five_workers(market, parties, gas)
     claims(market, others, waiting, gas)
     reopened(market, parties, gas)
@@ -166,7 +166,10 @@ def start_anvil(stack: Stack, port: int) -> str:
     """A fresh Anvil with the accounts of `start_ganache`; returns its URL."""
     program = ROOT / "node_modules" / ".bin" / "anvil"
     if not program.exists():
-        raise PewError("Anvil is not installed", hint="it comes for linux-amd64 only: run `make setup` there")
+        raise PewError(
+            "Anvil is not installed",
+            hint="it comes for linux-amd64 only; elsewhere: python -m benchmarks.gas --chain ganache",
+        )
     argv: list[str | Path] = [program, "--host", HOST, "--port", str(port), "--silent", "--steps-tracing"]
     argv += ["--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS)]
     stack.start("anvil", argv, ready=port)
