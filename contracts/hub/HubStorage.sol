@@ -14,6 +14,8 @@ abstract contract HubStorage {
     uint256 internal constant KITTY_MIN = 1e9;
     address internal constant KITTY = 0x99c2268479b93fDe36232351229815DF80837e23;
     uint256 internal constant GROUPMEMBER_PURPOSE = 4;
+    /// A task with more could become too dear to settle in one transaction, and what it locks would be lost.
+    uint16 internal constant MAX_CONTRIBUTORS = 128;
 
     /// Money and reputation of an account in one slot: a contribution or a payment touches all of it.
     struct AccountState {

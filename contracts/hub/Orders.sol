@@ -2,6 +2,7 @@
 pragma solidity 0.8.34;
 
 import {IERC734} from "../interfaces/IERC734.sol";
+import {Ask} from "../libraries/Ask.sol";
 import {HubStorage} from "./HubStorage.sol";
 
 /// @title What is known of an order
@@ -19,9 +20,7 @@ abstract contract Orders is HubStorage {
     function _allows(address restriction, address account) internal view returns (bool) {
         if (restriction == address(0) || restriction == account) return true;
         if (restriction.code.length == 0) return false;
-        (bool success, bytes memory answer) = restriction.staticcall(
-            abi.encodeCall(IERC734.keyHasPurpose, (bytes32(uint256(uint160(account))), GROUPMEMBER_PURPOSE))
-        );
-        return success && answer.length >= 32 && uint256(bytes32(answer)) == 1;
+        bytes32 key = bytes32(uint256(uint160(account)));
+        return Ask.word(restriction, abi.encodeCall(IERC734.keyHasPurpose, (key, GROUPMEMBER_PURPOSE))) == 1;
     }
 }

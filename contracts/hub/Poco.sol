@@ -285,7 +285,9 @@ abstract contract Poco is IPoco, Settlement {
         if (previous == address(0)) {
             task.firstHash = resultHash;
         } else {
-            contribution.position = task.contributions[previous].position + 1;
+            uint16 position = task.contributions[previous].position + 1;
+            if (position == MAX_CONTRIBUTORS) revert TooManyContributors(MAX_CONTRIBUTORS);
+            contribution.position = position;
             if (task.firstHash != resultHash) {
                 contribution.dissents = true;
                 contribution.resultHash = resultHash;

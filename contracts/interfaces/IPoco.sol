@@ -25,6 +25,7 @@ interface IPoco {
     error EnclaveRequired(bytes32 taskId);
     error InvalidAuthorization(address signer, address worker, bytes32 taskId);
     error InvalidEnclaveSignature(address enclave);
+    error TooManyContributors(uint256 limit);
     error GroupTooHeavy(uint256 weight);
     error WrongContributionStatus(bytes32 taskId, address worker, ContributionStatus status);
     error NotTheConsensus(bytes32 taskId, address worker);

@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {IERC1271} from "../interfaces/IERC1271.sol";
 import {IMarketplace} from "../interfaces/IMarketplace.sol";
+import {Ask} from "./Ask.sol";
 
 /// @title Signatures by keys (65 bytes, or 64 by EIP-2098) and by contracts (ERC-1271)
 library Signatures {
@@ -18,10 +19,8 @@ library Signatures {
             if (!wellFormed) revert IMarketplace.InvalidSignatureLength(signature.length);
             return false;
         }
-        (bool success, bytes memory answer) = account.staticcall(
-            abi.encodeCall(IERC1271.isValidSignature, (hash, signature))
-        );
-        return success && answer.length >= 32 && bytes32(answer) == bytes32(IERC1271.isValidSignature.selector);
+        uint256 answer = Ask.word(account, abi.encodeCall(IERC1271.isValidSignature, (hash, signature)));
+        return bytes32(answer) == bytes32(IERC1271.isValidSignature.selector);
     }
 
     /// What a wallet signs when asked to sign `hash` as a personal message.
