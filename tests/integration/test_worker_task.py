@@ -255,6 +255,19 @@ def test_a_scheduler_that_goes_away_loses_nothing(net: Net, workers: Callable[..
     assert scheduler.statuses(me, task_id)[-1] == "COMPLETED"
 
 
+def test_a_refused_upload_is_told_and_may_be_asked_for_again(net: Net, workers: Callable[..., Process]) -> None:
+    worker = workers().start()
+    me, scheduler = worker.wallet.address, net.scheduler
+    scheduler.free(me)
+    task_id = scheduler.start(me, net.deal("ok"))
+    scheduler.reported(me, task_id, "REVEALED")
+    scheduler.refuse_uploads = 1
+    scheduler.tell(me, "UPLOAD", task_id)
+    update = scheduler.reported(me, task_id, "FAILED")
+    assert update.cause == "RESULT_UPLOAD_FAILED" and "another digest" in update.reason
+    assert finish(net, worker, task_id)["result.txt"] == b"hello"
+
+
 def test_two_workers_cannot_share_a_folder(net: Net, workers: Callable[..., Process]) -> None:
     worker = workers().start()
     net.scheduler.free(worker.wallet.address)
