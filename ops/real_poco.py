@@ -23,7 +23,7 @@ from poco.hexes import ZERO_ADDRESS
 PACKAGE = ROOT / "node_modules" / "@iexec" / "poco"
 NETWORK = "arbitrum"
 LIBRARY = "IexecLibOrders_v5"
-#: Facets as in the real deployments. The legacy views are part of it: some are longer names of what others answer.
+#: The facets of the deployment on Arbitrum, beside those of the diamond pattern.
 FACETS = (
     "IexecAccessorsABILegacyFacet",
     "IexecCategoryManagerFacet",
@@ -120,7 +120,7 @@ def deploy_code(web3: Web3, deployer: str, bytecode: str, arguments: bytes = b""
     receipt = web3.eth.wait_for_transaction_receipt(tx)
     address = receipt["contractAddress"]
     if receipt["status"] != 1 or address is None:
-        raise PewError("a contract of the original could not be deployed", hint="the chain must allow 12,000,000 gas")
+        raise PewError("a contract could not be deployed", hint="the chain must allow 12,000,000 gas")
     return str(address)
 
 
