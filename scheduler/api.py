@@ -95,7 +95,7 @@ def build(s: Services) -> FastAPI:
             store.ensure_worker(db, wallet, now)
             s.engine.roll.register(wallet, body, now)
             s.engine.roll.flush(db, now)
-        s.engine.work_to_lease.set()
+        s.engine.arrived(wallet)
 
     @app.post("/poll")
     async def poll(body: Poll, request: Request, wallet: Worker) -> PollAnswer:
@@ -140,7 +140,7 @@ async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Po
         with s.engine.bell.waiting(wallet) as rung:
             found = await run_in_threadpool(_fetch, s, wallet, body.acked)
             await run_in_threadpool(s.engine.miss, wallet, frozenset(body.running))
-            s.engine.work_to_lease.set()
+            s.engine.arrived(wallet)
             while not found and not stopping.is_set() and (left := end - time.monotonic()) > 0:
                 try:
                     await asyncio.wait_for(rung.wait(), min(left, LOOK_SECONDS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -30,6 +31,10 @@ BATCH = 500
 BARRED_SECONDS = 3600
 #: A worker may be so late in naming a task that it runs.
 UNNAMED_SECONDS = 30
+#: More than any stake.
+RICH = 2**256
+#: All who wait are looked at again so often: stakes, retries and clocks change without an event.
+EVERYBODY_SECONDS = 3
 
 
 class Engine:
@@ -52,6 +57,11 @@ class Engine:
         #: set when there is something to lease, and when there is something to send
         self.work_to_lease = threading.Event()
         self.work_to_send = threading.Event()
+        self._vacant = True
+        self._arriving = threading.Lock()
+        self._arrivals: set[str] = set()
+        #: presence (and end of sleep) for which a worker's tasks were last looked at
+        self._seen_as: dict[str, tuple[Presence, int | None]] = {}
 
     def now(self) -> int:
         return int(self.clock())
@@ -78,7 +88,7 @@ class Engine:
             self._learn(db, task.app, event.worker, now)
         if after.status is not task.status:
             log("task", task=task_id, status=after.status.value)
-        return list(effects)
+        return [*effects, m.Vacancy(task_id)] if core.wants_worker(after, now) else list(effects)
 
     def add_tasks(self, db: Connection, tasks: Iterable[m.Task]) -> list[m.Effect]:
         """Store the tasks of a new deal and begin with them."""
@@ -100,6 +110,14 @@ class Engine:
                 self.bell.ring(effect.worker)
             elif isinstance(effect, m.Send):
                 self.work_to_send.set()
+            elif isinstance(effect, m.Vacancy):
+                self._vacant = True
+                self.work_to_lease.set()
+
+    def arrived(self, wallet: str) -> None:
+        """A worker has opened a poll, or has told what it is."""
+        with self._arriving:
+            self._arrivals.add(wallet)
         self.work_to_lease.set()
 
     def report(self, task_id: str, worker: str, event: m.Reported) -> Verdict | None:
@@ -131,8 +149,10 @@ class Engine:
             self.apply(task_id, m.Tick())
         for seen in self.roll.all():
             presence = self.roll.presence(seen, now)
-            if presence in {Presence.LOST, Presence.ASLEEP}:
-                self._release(seen, presence)
+            if self._seen_as.get(seen.wallet) != (presence, seen.resume_at):
+                self._seen_as[seen.wallet] = (presence, seen.resume_at)
+                if presence in {Presence.LOST, Presence.ASLEEP}:
+                    self._release(seen, presence)
 
     def flush(self) -> None:
         """Write down who was heard of."""
@@ -155,52 +175,63 @@ class Engine:
 
     # --- leases
 
-    def lease(self) -> None:
-        """Give waiting workers what they can do; say why where they get nothing."""
+    def lease(self, *, everybody: bool = False) -> None:
+        """Give waiting workers what they can do; say why where they get nothing.
+
+        Args:
+            everybody: look at all who wait, not only at those who have come since the last time.
+        """
+        with self._arriving:
+            arrived, self._arrivals = self._arrivals, set()
+        everybody, self._vacant = everybody or self._vacant, False
         now = self.now()
         with self.store.read() as db:
             tasks = [task for task in store.wanted_tasks(db, BATCH) if core.wants_worker(task, now)]
             learned = select(t.missing_images).where(t.missing_images.c.learned_at > now - BARRED_SECONDS)
             barred = {(row.app, row.platform) for row in db.execute(learned)}
+            given = store.leases_not_begun(db)
         polling = self.bell.open_polls()
-        for seen in sorted(self.roll.all(), key=lambda s: s.last_seen):
-            if seen.wallet in polling and seen.registered:
-                tasks = self._lease_to(seen, tasks, barred, now)
+        if not tasks:
+            self.roll.explain_all(polling, "no task waits for a worker")
+            return
+        wallets = polling if everybody else polling & arrived
+        for seen in sorted(filter(None, map(self.roll.get, wallets)), key=lambda s: s.last_seen):
+            tasks = self._lease_to(seen, tasks, barred, given.get(seen.wallet, []), now)
         self._exhaust(tasks, barred, now)
 
-    def _lease_to(self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> list[m.Task]:
+    def _lease_to(
+        self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], given: list[str], now: int
+    ) -> list[m.Task]:
         while True:
-            candidate = self.candidate(seen, now, with_stake=bool(tasks))
-            choice = matcher.choose(candidate, tasks, barred, now)
+            # the chain is asked for its stake only where everything else fits
+            candidate = replace(self._candidate(seen, now), given=sum(one not in seen.running for one in given))
+            choice = matcher.choose(replace(candidate, stake=RICH), tasks, barred, now)
+            standing = self.funds.standing(seen.wallet) if choice.task is not None else None
+            if choice.task is not None:
+                candidate = replace(candidate, stake=standing.stake if standing else None)
+                choice = matcher.choose(candidate, tasks, barred, now)
             self.roll.explain(seen.wallet, choice.reason)
-            if choice.task is None:
+            if choice.task is None or standing is None:
                 return tasks
-            standing = self.funds.standing(seen.wallet)
-            weight = standing.weight if standing else 2
             self.funds.forget(seen.wallet)
-            done = self.apply(choice.task.id, m.Leased(seen.wallet, weight))
+            done = self.apply(choice.task.id, m.Leased(seen.wallet, standing.weight))
             if any(isinstance(effect, m.Authorize) for effect in done):
                 log("lease", task=choice.task.id, worker=seen.wallet, name=seen.name)
+                given = [*given, choice.task.id]
             with self.store.read() as db:
                 changed = store.load_task(db, choice.task.id)
             tasks = [task for task in tasks if task.id != choice.task.id]
             if changed is not None and core.wants_worker(changed, now):
                 tasks.append(changed)
 
-    def candidate(self, seen: Seen, now: int, *, with_stake: bool = True) -> matcher.Candidate:
-        """A worker as the matcher sees it."""
-        with self.store.read() as db:
-            held = store.tasks_of_worker(db, seen.wallet)
-        given = sum(r.status is R.CREATED and task_id not in seen.running for task_id, r in held)
-        standing = self.funds.standing(seen.wallet) if with_stake else None
+    def _candidate(self, seen: Seen, now: int) -> matcher.Candidate:
         return matcher.Candidate(
             wallet=seen.wallet,
             platforms=seen.platforms,
             presence=self.roll.presence(seen, now),
             free_slots=seen.free_slots,
-            stake=standing.stake if standing else None,
+            stake=None,
             resume_at=seen.resume_at,
-            given=given,
         )
 
     def _exhaust(self, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> None:
@@ -208,11 +239,17 @@ class Engine:
         failing = [task for task in tasks if not task.exhausted and any(r.status is R.FAILED for r in task.replicates)]
         if not failing:
             return
-        workers = [self.candidate(seen, now) for seen in self.roll.all() if seen.registered]
+        workers = [self._candidate(seen, now) for seen in self.roll.all() if seen.registered]
         for task in failing:
-            if not any(matcher.could_still(worker, task, barred) for worker in workers):
+            able = [worker for worker in workers if matcher.could_still(worker, task, barred)]
+            if not any(self._has_stake(worker.wallet, task) for worker in able):
                 log("exhausted", level="warning", task=task.id)
                 self.apply(task.id, m.Exhausted())
+
+    def _has_stake(self, wallet: str, task: m.Task) -> bool:
+        """Also where the chain does not say: then it is waited for."""
+        standing = self.funds.standing(wallet)
+        return standing is None or standing.stake >= task.worker_stake
 
     # --- effects
 
@@ -266,9 +303,9 @@ class Clock(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        ticked = flushed = 0.0
+        ticked = flushed = looked = 0.0
         while not self._stopping.is_set():
-            woken = self._engine.work_to_lease.wait(0.5)
+            self._engine.work_to_lease.wait(0.5)
             self._engine.work_to_lease.clear()
             try:
                 now = time.monotonic()
@@ -278,8 +315,10 @@ class Clock(threading.Thread):
                 if now - flushed >= 2:
                     flushed = now
                     self._engine.flush()
-                if self._ready() and (woken or now == ticked):
-                    self._engine.lease()
+                if self._ready():
+                    again = now - looked >= EVERYBODY_SECONDS
+                    looked = now if again else looked
+                    self._engine.lease(everybody=again)
             except Exception as error:  # one bad round must not end the clock
                 log("clock_failed", level="error", error=repr(error))
                 self._stopping.wait(1)

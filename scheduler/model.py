@@ -276,4 +276,11 @@ class Answer:
     verdict: Verdict | None
 
 
-Effect = Send | Notify | Authorize | Answer
+@dataclass(frozen=True, slots=True)
+class Vacancy:
+    """A worker is wanted (the engine adds it to what the core says)."""
+
+    task_id: str
+
+
+Effect = Send | Notify | Authorize | Answer | Vacancy

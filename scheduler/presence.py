@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,6 +113,12 @@ class Roll:
         with self._lock:
             if wallet in self._seen:
                 self._seen[wallet] = replace(self._seen[wallet], reason=reason)
+
+    def explain_all(self, wallets: Collection[str], reason: str) -> None:
+        with self._lock:
+            for wallet in wallets:
+                if wallet in self._seen and self._seen[wallet].reason != reason:
+                    self._seen[wallet] = replace(self._seen[wallet], reason=reason)
 
     def get(self, wallet: str) -> Seen | None:
         with self._lock:

@@ -109,8 +109,10 @@ def _send_at(task: Task, now: int) -> int:
 
 
 def upload_seconds(task: Task) -> int:
-    """How long one winner is waited for before another is asked."""
-    return min(UPLOAD_SECONDS, max(5, task.run_seconds))
+    """How long the uploader is waited for before another is asked: twice as long each time it is asked again."""
+    uploader = task.replicate(task.uploader) if task.uploader is not None else None
+    again = uploader.uploads - 1 if uploader is not None else 0
+    return min(UPLOAD_SECONDS, max(5, task.run_seconds)) << min(max(again, 0), 6)
 
 
 def follow(task: Task, now: int) -> tuple[Task, tuple[Effect, ...]]:

@@ -164,6 +164,16 @@ def tasks_of_worker(db: Connection, worker: str) -> list[tuple[str, Replicate]]:
     return [(row["task_id"], _replicate(row)) for row in db.execute(query).mappings()]
 
 
+def leases_not_begun(db: Connection) -> dict[str, list[str]]:
+    """By worker, the tasks it was given and has not begun."""
+    created = ReplicateStatus.CREATED.value
+    query = select(t.replicates.c.worker, t.replicates.c.task_id).where(t.replicates.c.status == created)
+    found: dict[str, list[str]] = {}
+    for worker, task_id in db.execute(query):
+        found.setdefault(worker, []).append(task_id)
+    return found
+
+
 def _task_row(task: Task, now: int) -> dict[str, Any]:
     row = {name: getattr(task, name) for name in _TASK_FIELDS}
     return {**_plain(row), "wanted": wants_worker(task, now), "due_at": due(task, now)}
