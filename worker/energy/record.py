@@ -261,8 +261,8 @@ def _csv_rows(
         place, rest = divmod(at - start, interval_s)
         if rest or place < len(columns["ghi"]):
             raise _bad(name, number, f"is at {cells[0]}: not a later multiple of {interval_s} s from the first row")
-        if place > 100_000_000 // interval_s:
-            raise _bad(name, number, "is more than three years after the row before")
+        if (place - len(columns["ghi"])) * interval_s > 366 * 86_400:
+            raise _bad(name, number, "is more than a year after the row before")
         for column, value in zip(names, values, strict=True):
             columns[column].extend([math.nan] * (place - len(columns[column])))
             columns[column].append(value)

@@ -82,7 +82,7 @@ def test_local_times_use_the_offset_of_the_heading():
         (HEADING + "time,ghi\n2017-06-01T10:00Z,9000\n", "line 5 cannot be read: ghi = 9000"),
         (HEADING + "time,ghi\n2017-06-01T10:00Z,1\n2017-06-01T10:10Z,1\n", "line 6 is at"),
         (HEADING + "time,ghi\n2017-06-01T10:00Z,1\n2017-06-01T10:00Z,1\n", "line 6 is at"),
-        (HEADING + "time,ghi\n2017-06-01T10:00Z,1\n2057-06-01T10:00Z,1\n", "line 6"),
+        (HEADING + "time,ghi\n2017-06-01T10:00Z,1\n2057-06-01T10:00Z,1\n", "line 6 is more than a year"),
     ],
 )
 def test_a_broken_csv_is_refused_with_its_line(text, message):
