@@ -52,11 +52,7 @@ def retry_after(replicate: Replicate) -> int | None:
 
 def pending_weights(task: Task) -> list[int]:
     """Weights of the workers that are expected to contribute."""
-    return [
-        r.weight
-        for r in task.replicates
-        if r.result_hash is None and (r.status in PENDING_REPLICATE or (r.status is R.FAILED and r.asked is not None))
-    ]
+    return [r.weight for r in task.replicates if _expected(r)]
 
 
 def tally_of(task: Task) -> Tally:
@@ -82,8 +78,7 @@ def due(task: Task, now: int) -> int | None:
     if task.sent is None:
         instants.append(max(_send_at(task, now), task.retry_at))
     if task.status in OPEN:
-        pending = [r for r in task.replicates if r.status in PENDING_REPLICATE]
-        instants += [_overdue_at(task, r) + 1 for r in pending]
+        instants += [_overdue_at(task, r) + 1 for r in task.replicates if _expected(r)]
         if any(r.result_hash is None and not r.closed for r in task.replicates):
             instants.append(task.contribution_deadline)
         if not task.exhausted and _failed(task):
@@ -132,7 +127,7 @@ def _gone(task: Task, now: int) -> tuple[Task, list[Effect]]:
 
 def _overdue(task: Task, now: int) -> tuple[Task, list[Effect]]:
     for r in task.replicates:
-        if task.status in OPEN and r.status in PENDING_REPLICATE and now > _overdue_at(task, r):
+        if task.status in OPEN and _expected(r) and now > _overdue_at(task, r):
             task = put(task, r, now, R.WORKER_LOST)
     return task, []
 
@@ -167,7 +162,7 @@ def _error_result(task: Task, now: int) -> tuple[Task, list[Effect]]:
     for r in _failed(task):
         if r.cause is cause and r.asked is None and not votes.reached(name):
             votes = votes.add(name, r.weight)
-            task = put(task, r, now, r.status, asked=cause)
+            task = put(task, replace(r, since=now), now, r.status, asked=cause)
             effects.append(Notify(r.worker, NotificationType.CONTRIBUTE_ERROR, task.id, {"cause": cause.value}))
     return replace(task, error=cause), effects
 
@@ -303,7 +298,16 @@ def _late_at(task: Task) -> int:
     return task.contribution_deadline - LATE_FACTOR * task.run_seconds
 
 
+def _expected(replicate: Replicate) -> bool:
+    """Whether a contribution is expected of it: it works, or was asked for its error result."""
+    if replicate.result_hash is not None:
+        return False
+    return replicate.status in PENDING_REPLICATE or (replicate.status is R.FAILED and replicate.asked is not None)
+
+
 def _overdue_at(task: Task, replicate: Replicate) -> int:
+    if replicate.status is R.FAILED:
+        return replicate.since + max(START_SECONDS, task.run_seconds)
     if replicate.status is R.CREATED:
         return replicate.leased_at + START_SECONDS
     return replicate.leased_at + LEASE_FACTOR * task.run_seconds

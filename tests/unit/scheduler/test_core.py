@@ -367,6 +367,17 @@ def test_one_who_was_asked_for_the_error_result_and_is_lost_is_replaced() -> Non
     assert told(effects) == [(B, N.CONTRIBUTE_ERROR)]
 
 
+def test_one_who_was_asked_for_the_error_result_and_does_nothing_is_replaced() -> None:
+    cause = Cause.APP_COMPUTE_FAILED
+    state, _ = run(started(), m.Reported(A, R.FAILED, cause), now=5)
+    assert due(state, 5) == 5 + T + 1
+    state, _ = run(state, m.Tick(), now=5 + T + 1)
+    assert wants_worker(state, 5 + T + 1)
+    back, effects = run(state, m.Reported(A, R.CONTRIBUTING), now=5 + T + 2)
+    assert effects == [m.Answer(Verdict.OK)]
+    assert not wants_worker(back, 5 + T + 2)
+
+
 LIFE = [
     m.Initialized(),
     m.Contributed(A, result_hash(task().id, DIGEST)),
