@@ -128,7 +128,7 @@ class Performer:
         decision = self.guard.weigh(
             Offer(
                 replicate.task_id,
-                float(self.journal.note(f"seconds.{facts.app}") or facts.run_seconds),
+                self.journal.expected_seconds(facts.app) or float(facts.run_seconds),
                 facts.reward_nrlc,
                 facts.gas_nrlc,
                 facts.contribution_deadline,

@@ -344,6 +344,11 @@ class Journal:
 
     # money and energy
 
+    def expected_seconds(self, app: str) -> float | None:
+        """How long the app's last run computed; None where it never ran here."""
+        note = self.note(f"seconds.{app}")
+        return float(note) if note else None
+
     def earned(self, task_id: str, at: int, status: str, reward_nrlc: int, seized_nrlc: int) -> None:
         """What the chain says a task brought; saying it twice changes nothing."""
         self._write(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from poco.wire import Energy
-from worker.core import Replicate, Stance
+from worker.core import Facts, Replicate, Stance
 from worker.energy import (
     Action,
     Decision,
@@ -75,7 +75,7 @@ class Power:
             self._running = tuple(
                 RunningTask(
                     r.task_id,
-                    max(0.0, r.facts.run_seconds - (now - began.get(r.task_id, now))),
+                    max(0.0, self._expected(r.facts) - (now - began.get(r.task_id, now))),
                     r.facts.contribution_deadline,
                     self._stance.halted,
                 )
@@ -96,6 +96,11 @@ class Power:
             self._stance = _stance(decision)
             self._source.set_load(self._load(), now)
             return self._stance
+
+    def _expected(self, facts: Facts) -> float:
+        """Seconds that a run may take: twice what the app's last one took, at most what its category allows."""
+        last = self._journal.expected_seconds(facts.app)
+        return float(facts.run_seconds) if last is None else min(2.0 * last + 10.0, float(facts.run_seconds))
 
     def _load(self) -> Load:
         if self._stance.asleep:

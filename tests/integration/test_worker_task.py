@@ -57,6 +57,7 @@ def test_from_offer_to_pay(net: Net, workers: Callable[..., Process]) -> None:
     reward = PRICE * 99 // 100
     assert net.chain.account(me).stake == RLC + reward
     assert net.chain.task(task_id).status is ChainTaskStatus.COMPLETED
+    assert worker.resident_mb() < 100
     told = worker.tell("status")
     assert told["earnings"]["reward_nrlc"] == reward and told["earnings"]["seized_nrlc"] == 0
     assert told["tasks"][0]["stage"] == "ENDED" and told["tasks"][0]["reward_nrlc"] == reward

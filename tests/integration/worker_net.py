@@ -344,6 +344,12 @@ class Process:
         )  # fmt: skip
         return json.loads(done.stdout)
 
+    def resident_mb(self) -> float:
+        assert self.process is not None
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = next(line for line in text.splitlines() if line.startswith("VmRSS:")).split()[1]
+        return int(found) / 1024
+
     def logged(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
