@@ -6,6 +6,7 @@ A native compiler that py-solc-x has installed is kept.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -85,13 +86,23 @@ def merge_networks(current: dict[str, Any], ours: dict[str, Any]) -> dict[str, A
     return {**current, "live": live + ours["live"], "development": development + ours["development"]}
 
 
+def _defaults() -> Path:
+    """Brownie's own list of networks, found without importing Brownie."""
+    found = importlib.util.find_spec("brownie")
+    if found is None or not found.submodule_search_locations:
+        raise SetupError("Brownie is not installed: run `make setup`")
+    return Path(found.submodule_search_locations[0]) / "data" / "network-config.yaml"
+
+
 def install_networks(root: Path = ROOT, home: Path | None = None) -> bool:
     """Merge networks.yaml into Brownie's network configuration. True if something was written."""
     target = (home or Path.home()) / ".brownie" / "network-config.yaml"
     ours = yaml.safe_load((root / "networks.yaml").read_text())
-    current: dict[str, Any] = (yaml.safe_load(target.read_text()) if target.exists() else None) or {}
+    # once there is a file Brownie adds nothing to it: begin with the networks it knows by itself
+    source = target if target.exists() else _defaults()
+    current: dict[str, Any] = yaml.safe_load(source.read_text()) or {}
     merged = merge_networks(current, ours)
-    if merged == current:
+    if merged == current and source is target:
         return False
     _write(target, yaml.safe_dump(merged, sort_keys=False))
     return True

@@ -60,11 +60,11 @@ function compile(packageDir, input, roots) {
   const imports = [];
   const read = (name) => {
     const file = canonical(name);
+    imports.push(file); // one that is missing, too: the answer changes once it is there
     if (!fs.existsSync(file)) return { error: `File not found: ${name}` };
     if (!roots.some((root) => file === root || file.startsWith(root + path.sep))) {
       return { error: `File outside of allowed directories: ${name}` };
     }
-    imports.push(file);
     return { contents: fs.readFileSync(file, "utf8") };
   };
   return { output: solc.compile(input, { import: read }), imports };
@@ -94,7 +94,7 @@ function main([packageDir, cacheDir, ...options]) {
   const roots = [process.cwd(), ...(allowed < 0 ? [] : options[allowed + 1].split(","))].filter(Boolean).map(canonical);
 
   const version = JSON.parse(fs.readFileSync(path.join(packageDir, "package.json"), "utf8")).version;
-  const entry = path.join(cacheDir, digest(version + input) + ".json");
+  const entry = path.join(cacheDir, digest(JSON.stringify([version, roots, input])) + ".json");
   let output = cached(entry);
   if (output === null) {
     const result = compile(packageDir, input, roots);
