@@ -74,3 +74,12 @@ contract Receiver is IOracleConsumer {
         received[id] = result;
     }
 }
+
+/// A signer and group whose every answer is very long.
+contract Babbler {
+    fallback() external {
+        assembly {
+            return(0, 100000)
+        }
+    }
+}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from brownie import ContractWallet
+from brownie import Babbler, ContractWallet, web3
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
@@ -109,3 +109,13 @@ def test_contract_signs(market):
 
 def test_contract_without_the_interface_signs_nothing(market):
     assert not market.hub.verifySignature(market.rlc, HASH, b"")
+
+
+def test_long_answers_are_not_copied(market):
+    """A contract that answers 100,000 bytes burns its own gas, not the asker's on a copy."""
+    babbler = Babbler.deploy({"from": market.admin})
+    assert not market.hub.verifySignature(babbler, HASH, b"")
+    data = market.hub.verifySignature.encode_input(babbler, HASH, b"")
+    gas = web3.eth.estimate_gas({"to": market.hub.address, "data": data})
+    # its memory takes 28,903 gas; a copy would take as much again
+    assert gas < 21_000 + 45_000
