@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -23,15 +24,17 @@ from poco.orders import Domain
 
 CATEGORIES = (("XS", "", 300), ("S", "", 1_200))
 GAS = 8_000_000
-PORT = 8560
 
 
 @contextmanager
-def anvil(port: int = PORT) -> Iterator[str]:
-    """A fresh Anvil whose accounts are unlocked; its address."""
+def anvil() -> Iterator[str]:
+    """A fresh Anvil on a free port, whose accounts are unlocked; its address."""
     program = ROOT / "node_modules" / ".bin" / "anvil"
     if not program.exists():
         raise PewError("Anvil is not installed", hint="npm has it for Linux on amd64 only: run this comparison there")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = [str(program), "--port", str(port), "--mnemonic", MNEMONIC, "--accounts", "12", "--silent"]
     command += ["--base-fee", "0", "--gas-price", "0", "--gas-limit", "60000000", "--hardfork", "shanghai"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -40,7 +43,7 @@ def anvil(port: int = PORT) -> Iterator[str]:
         web3 = Web3(HTTPProvider(url))
         for _ in range(100):
             if process.poll() is not None:
-                raise PewError(f"Anvil ended at once ({process.returncode})", hint=f"is port {port} taken?")
+                raise PewError(f"Anvil ended at once ({process.returncode})", hint=f"try {' '.join(command)}")
             if web3.is_connected():
                 break
             time.sleep(0.1)
