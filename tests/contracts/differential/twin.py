@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from web3.contract.contract import ContractFunction
 from benchmarks.gas_market import deploy_ours
 from chain.wallet import Wallet
 from ops.console import ROOT
+from ops.ports import free_port
 from ops.real_poco import Poco, deploy_real, published_abi
 from ops.services import MNEMONIC
 from poco.errors import PewError
@@ -32,9 +32,7 @@ def anvil() -> Iterator[str]:
     program = ROOT / "node_modules" / ".bin" / "anvil"
     if not program.exists():
         raise PewError("Anvil is not installed", hint="npm has it for Linux on amd64 only: run this comparison there")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(program), "--port", str(port), "--mnemonic", MNEMONIC, "--accounts", "12", "--silent"]
     command += ["--base-fee", "0", "--gas-price", "0", "--gas-limit", "60000000", "--hardfork", "shanghai"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
