@@ -21,7 +21,6 @@ from poco.wire import (
     Challenge,
     ChallengeRequest,
     LoginRequest,
-    Notification,
     Poll,
     PollAnswer,
     PoolConfig,
@@ -138,8 +137,8 @@ async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Po
     s.engine.roll.heard(wallet, body, s.engine.now(), s.engine.clock() + body.wait_seconds)
     try:
         with s.engine.bell.waiting(wallet) as rung:
-            found = await run_in_threadpool(_fetch, s, wallet, body.acked)
-            await run_in_threadpool(s.engine.miss, wallet, frozenset(body.running))
+            found = await run_in_threadpool(s.engine.fetch, wallet, body.acked)
+            await run_in_threadpool(s.engine.miss, wallet, body.acked, frozenset(body.running))
             s.engine.arrived(wallet)
             while not found and not stopping.is_set() and (left := end - time.monotonic()) > 0:
                 try:
@@ -149,30 +148,17 @@ async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Po
                         break
                     continue
                 rung.clear()
-                found = await run_in_threadpool(_fetch, s, wallet, None)
+                found = await run_in_threadpool(s.engine.fetch, wallet, body.acked)
     finally:
         s.engine.roll.hung_up(wallet, s.engine.now())
     return PollAnswer(notifications=found, server_time=s.engine.now())
-
-
-def _fetch(s: Services, wallet: str, acked: int | None) -> list[Notification]:
-    if acked is not None:
-        with s.engine.store.read() as db:
-            first = store.unacked(db, wallet, 1)
-        if not first:
-            return []
-        if first[0].seq <= acked:
-            with s.engine.store.write() as db:
-                store.acknowledge(db, wallet, acked)
-    with s.engine.store.read() as db:
-        return store.unacked(db, wallet)
 
 
 def _report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> StatusAnswer:
     if body.exit_code is not None or body.reason or body.logs is not None:
         _keep_report(s, task_id, body, wallet)
     event = m.Reported(wallet, body.status, body.cause)
-    if body.status in {R.CONTRIBUTED, R.REVEALED}:
+    if body.status in {R.CONTRIBUTED, R.REVEALED, R.COMPLETED}:
         s.watcher.look()
     verdict = s.engine.report(task_id, wallet, event)
     if verdict is None:

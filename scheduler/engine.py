@@ -15,7 +15,7 @@ from poco.hexes import ZERO_ADDRESS
 from poco.ids import authorization_hash
 from poco.states import PENDING_REPLICATE, Presence
 from poco.states import ReplicateStatus as R
-from poco.wire import NotificationType, Start, Verdict
+from poco.wire import Notification, NotificationType, Start, Verdict
 from scheduler import core, matcher, store
 from scheduler import model as m
 from scheduler import tables as t
@@ -60,6 +60,7 @@ class Engine:
         self._vacant = True
         self._arriving = threading.Lock()
         self._arrivals: set[str] = set()
+        self._acked: dict[str, int] = {}
         #: presence (and end of sleep) for which a worker's tasks were last looked at
         self._seen_as: dict[str, tuple[Presence, int | None]] = {}
 
@@ -126,12 +127,19 @@ class Engine:
         log("report", task=task_id, worker=worker, status=event.status.value, cause=event.cause)
         return next((e.verdict for e in effects if isinstance(e, m.Answer)), Verdict.ABORT)
 
-    def miss(self, wallet: str, running: Collection[str]) -> None:
+    def fetch(self, wallet: str, acked: int) -> list[Notification]:
+        """What the worker has not acknowledged (the rest is deleted at the next `flush`: every poll says it again)."""
+        with self._arriving:
+            self._acked[wallet] = max(acked, self._acked.get(wallet, -1))
+        with self.store.read() as db:
+            return store.unacked(db, wallet, acked)
+
+    def miss(self, wallet: str, acked: int, running: Collection[str]) -> None:
         """Tasks that a worker has taken and no longer names among those it runs are lost (its journal may be)."""
         now = self.now()
         with self.store.read() as db:
             held = store.tasks_of_worker(db, wallet)
-            waiting = {one.task_id for one in store.unacked(db, wallet)} if held else set()
+            waiting = {one.task_id for one in store.unacked(db, wallet, acked)} if held else set()
         for task_id, r in held:
             at_work = r.status in PENDING_REPLICATE and r.status is not R.CREATED
             if at_work and task_id not in running and task_id not in waiting and now > r.since + UNNAMED_SECONDS:
@@ -155,10 +163,14 @@ class Engine:
                     self._release(seen, presence)
 
     def flush(self) -> None:
-        """Write down who was heard of."""
-        if self.roll.dirty:
+        """Write down who was heard of and what was acknowledged."""
+        with self._arriving:
+            acked, self._acked = self._acked, {}
+        if self.roll.dirty or acked:
             with self.store.write() as db:
                 self.roll.flush(db, self.clock())
+                for wallet, seq in acked.items():
+                    store.acknowledge(db, wallet, seq)
 
     def _release(self, seen: Seen, presence: Presence) -> None:
         with self.store.read() as db:

@@ -37,9 +37,13 @@ class Seen:
 
 
 def presence_at(seen: Seen, now: float, unknown_after: float, lost_after: float) -> Presence:
-    """What the scheduler takes the worker for: asleep as announced is not silent, silent is not yet lost."""
+    """What the scheduler takes the worker for: asleep as announced is not silent, silent is not yet lost.
+
+    One that was draining and has fallen silent has gone, as it said.
+    """
     silent = now - max(seen.until, seen.resume_at or 0 if seen.said is Presence.ASLEEP else 0)
-    if seen.last_seen == 0 or silent > lost_after:
+    gone = seen.said is Presence.DRAINING and silent > unknown_after
+    if seen.last_seen == 0 or gone or silent > lost_after:
         return Presence.LOST
     return Presence.UNKNOWN if silent > unknown_after else seen.said
 

@@ -71,7 +71,7 @@ def migrate(path: Path) -> None:
 
 
 def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(f"sqlite:///{path}", pool_size=48, connect_args={"timeout": 30, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -224,9 +224,10 @@ def add_notification(db: Connection, notify: Notify, now: int) -> None:
     db.execute(insert(t.notifications).values(**row, data=dict(notify.data)))
 
 
-def unacked(db: Connection, worker: str, limit: int = 100) -> list[Notification]:
+def unacked(db: Connection, worker: str, after: int = -1, limit: int = 100) -> list[Notification]:
+    """What the worker has not acknowledged, beyond `after`."""
     n = t.notifications.c
-    query = select(t.notifications).where(n.worker == worker).order_by(n.seq).limit(limit)
+    query = select(t.notifications).where(n.worker == worker, n.seq > after).order_by(n.seq).limit(limit)
     return [
         Notification(seq=r["seq"], type=r["type"], task_id=r["task_id"], data=r["data"])
         for r in db.execute(query).mappings()

@@ -53,6 +53,13 @@ def test_an_announced_sleep_is_neither_silence_nor_loss() -> None:
     assert presence(r, 9121) is Presence.LOST
 
 
+def test_who_was_draining_and_is_silent_has_gone() -> None:
+    r = roll()
+    r.heard(W, poll(Presence.DRAINING), 1000, open_until=1000)
+    assert presence(r, 1030) is Presence.DRAINING
+    assert presence(r, 1031) is Presence.LOST
+
+
 def test_what_was_said_survives_a_restart(tmp_path: Path) -> None:
     database = Store(tmp_path / "db")
     with database.write() as db:
