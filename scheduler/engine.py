@@ -247,12 +247,19 @@ class Engine:
         )
 
     def _exhaust(self, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> None:
-        """Where replicates failed and nobody else could do it, the failure is the task's."""
-        failing = [task for task in tasks if not task.exhausted and any(r.status is R.FAILED for r in task.replicates)]
-        if not failing:
+        """Where nobody is left who could do it, the failure is the task's: what was met, or a missing image."""
+        suspects = [
+            task
+            for task in tasks
+            if not task.exhausted
+            and (any(r.status is R.FAILED for r in task.replicates) or any(app == task.app for app, _ in barred))
+        ]
+        if not suspects:
             return
         workers = [self._candidate(seen, now) for seen in self.roll.all() if seen.registered]
-        for task in failing:
+        for task in suspects:
+            if not any(matcher.could_still(worker, task, ()) or task.replicate(worker.wallet) for worker in workers):
+                continue  # nobody is there: whoever comes may be able
             able = [worker for worker in workers if matcher.could_still(worker, task, barred)]
             if not any(self._has_stake(worker.wallet, task) for worker in able):
                 log("exhausted", level="warning", task=task.id)

@@ -71,7 +71,8 @@ def obstacle(worker: Candidate, task: Task, barred: Barred, now: int) -> str:
         replicate = task.replicate(worker.wallet)
         again = retry_after(replicate) if replicate else None
         return "it has tried" if again is None else f"it may try again after {again}"
-    if not _platform(worker, task, barred):
+    # where nobody is left who might have an image, those without one must still agree that there is none
+    if not task.exhausted and not _platform(worker, task, barred):
         return f"app {task.app} has no image for {', '.join(worker.platforms)}"
     if worker.stake is None:
         return "its stake is not known, the chain does not answer"

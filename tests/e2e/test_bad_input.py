@@ -202,6 +202,16 @@ def local_app(net, name):
     return seller.register_app(name, *programs.push(net.local.registry_host, net.local.run_dir, name, "linux/riscv64"))
 
 
+def test_a_missing_image_that_is_known_already_ends_the_same_way(net, outcomes):
+    """The scheduler has learned that no worker has an image for it: they must still be asked, to agree on that."""
+    before = read_ledger(net.local.chain, net.names)
+    _, result = finish(net, match(net, "good", app=local_app(net, "foreign")))
+    assert result.error is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED
+    after = read_ledger(net.local.chain, net.names)
+    assert {name: money.locked for name, money in after.accounts.items() if money.locked} == {}
+    assert payments(before, after)["scheduler"] > 0
+
+
 def test_the_book_refuses_what_is_not_signed_or_covered(net, outcomes):
     book = net.local.client("seller").book
     stranger = net.local.client("penniless")

@@ -71,6 +71,21 @@ def test_a_platform_without_image_is_barred_for_that_app_alone() -> None:
     assert choose(both, [task()], barred, 0).task is not None
 
 
+def test_where_nobody_is_left_the_bar_is_lifted_so_that_all_agree_that_there_is_no_image() -> None:
+    barred = {(APP, "linux/arm/v7")}
+    lonely = step(task(trust=4), m.Leased(OTHER, 2), 0)[0]
+    lonely = step(lonely, m.Reported(OTHER, R.FAILED, Cause.APP_IMAGE_PLATFORM_UNSUPPORTED), 0)[0]
+    assert "has no image" in obstacle(WORKER, lonely, barred, 0)
+    assert not could_still(WORKER, lonely, barred)
+    left = step(lonely, m.Exhausted(), 0)[0]
+    assert left.error is None
+    assert obstacle(WORKER, left, barred, 0) == ""
+    both = step(step(left, m.Leased(ME, 2), 0)[0], m.Reported(ME, R.FAILED, Cause.APP_IMAGE_PLATFORM_UNSUPPORTED), 0)[0]
+    done, effects = step(both, m.Exhausted(), 0)
+    assert done.error is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED
+    assert {effect.worker for effect in effects if isinstance(effect, m.Notify)} == {ME, OTHER}
+
+
 def test_the_missing_stake_is_said_as_a_sum() -> None:
     assert "deposit 20 nRLC more" in choose(replace(WORKER, stake=30), [task()], (), 0).reason
     assert "stake is not known" in choose(replace(WORKER, stake=None), [task()], (), 0).reason
