@@ -112,8 +112,9 @@ def test_what_is_saved_is_loaded(database: Store, first: dict[str, object], seco
     task = TERMS.task(0)
     one = replace(task, **first)
     two = replace(one, **second)
-    known = {r.worker for r in two.replicates}
-    two = replace(two, replicates=(*two.replicates, *(r for r in one.replicates if r.worker not in known)))
+    new = {r.worker: r for r in two.replicates}  # replicates change and are added, their order stays
+    kept = tuple(new.pop(r.worker, r) for r in one.replicates)
+    two = replace(two, replicates=(*kept, *new.values()))
     with database.write() as db:
         for table in (t.tasks, t.replicates, t.history):
             db.execute(table.delete())
