@@ -32,6 +32,8 @@ PYTEST = [
     "no:pytest-brownie",
     "--durations=3",
     "--durations-min=5",
+    "--numprocesses=2",
+    "--dist=loadfile",
 ]
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
 TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/e2e")
@@ -137,7 +139,8 @@ def check(groups: list[str]) -> int:
     """Run the phases of the groups and print the summary; 0 when all went well and nothing was left out unasked."""
     started = time.monotonic()
     path = [str(COMMANDS), str(ROOT / "node_modules" / ".bin"), os.environ.get("PATH", "")]
-    env = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+    # xdist's processes must list tests that are parametrized by sets in one order
+    env = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
     host, left_out, trouble = look_for_engine() if NEEDS_ENGINE & set(groups) else (None, None, None)
     if host:
         env["DOCKER_HOST"] = host

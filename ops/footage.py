@@ -20,9 +20,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from ops.console import ROOT, SetupError, guarded, run
+from ops.console import ROOT, SetupError, guarded
+from poco.errors import PewError
+from sdk.builder.packages import Package, fetch
 
-PACKAGE = "opencv-doc"
+PACKAGE = Package(
+    name="opencv-doc",
+    version="4.6.0+dfsg-12",
+    sha256="4b12681df35878207ac7097dc66184b2ae552e4bf4ddd2af04a0f03ed0b8682a",
+    size=95715012,
+    path="pool/main/o/opencv/opencv-doc_4.6.0+dfsg-12_all.deb",
+)
 MEMBER = "./usr/share/doc/opencv-doc/examples/data/vtest.avi"
 FRAMES_PER_SECOND = 10
 START, FRAMES = 0, 160
@@ -48,20 +56,18 @@ def make(name: str = "vtest") -> tuple[Path, str]:
 
 
 def _source() -> Path:
-    """The package's video, fetched through the machine's own apt and unpacked once."""
+    """The package's video, fetched from the machine's own Debian mirrors and unpacked once."""
     video = _FOLDER / "source" / "vtest.avi"
     if video.exists():
         return video
+    hint = f"put an MJPEG AVI of a fixed camera at {_FOLDER / 'vtest.avi'}"
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise SetupError(
-            "the demo's footage comes in a Debian package, and this system has no apt",
-            f"put an MJPEG AVI of a fixed camera at {_FOLDER / 'vtest.avi'}",
-        )
-    folder = video.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if not list(folder.glob(f"{PACKAGE}_*.deb")):
-        run(["apt-get", "-qq", "download", PACKAGE], cwd=folder, timeout=900)
-    package = max(folder.glob(f"{PACKAGE}_*.deb"))
+        raise SetupError("the demo's footage comes in a Debian package, and this system has no apt", hint)
+    try:
+        (package,) = fetch([PACKAGE], ROOT / "build" / "cache")
+    except PewError as error:
+        raise SetupError(error.message, f"{error.hint}; or {hint}") from None
+    video.parent.mkdir(parents=True, exist_ok=True)
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as unpacker,
         tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar,
@@ -72,10 +78,7 @@ def _source() -> Path:
                 unpacker.kill()
                 break
     if not video.exists():
-        raise SetupError(
-            f"{package.name} does not hold vtest.avi any more",
-            f"put an MJPEG AVI of a fixed camera at {_FOLDER / 'vtest.avi'}",
-        )
+        raise SetupError(f"{PACKAGE.name} {PACKAGE.version} does not hold {MEMBER}", hint)
     package.unlink()
     return video
 
