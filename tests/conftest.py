@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 OF_BROWNIE = {"contracts"}
 OF_PYTEST = {"unit", "integration", "e2e"}
+
+# A shell's background job starts with Ctrl-C ignored, and so would the programs that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
