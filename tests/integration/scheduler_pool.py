@@ -37,11 +37,11 @@ OUTPUT = b"the answer is 42\n"
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
-    """A zip with those files."""
+    """A zip with those files, the same bytes at any time."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(files.items()):
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 

@@ -16,7 +16,8 @@ import pytest
 from docker.errors import NotFound
 
 from ops import emulation, engine
-from ops.services import CHAIN_ID
+from ops.ports import free_port
+from ops.services import CHAIN_ID, start_registry
 from ops.stack import RUN_LABEL, Stack
 
 NEVER_ENDING = "pew-test-never-ending"
@@ -63,12 +64,14 @@ def test_an_engine_that_does_not_answer_is_named() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_registry_is_empty_and_allows_deletion(registry: str) -> None:
-    with urllib.request.urlopen(f"http://{registry}/v2/_catalog") as answer:
-        assert json.load(answer) == {"repositories": []}
-    missing = f"http://{registry}/v2/none/manifests/sha256:{'0' * 64}"
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(urllib.request.Request(missing, method="DELETE"))
+def test_registry_is_empty_and_allows_deletion(tmp_path: Path) -> None:
+    with Stack(tmp_path, handle_signals=False) as stack:
+        registry = start_registry(stack, free_port(), tmp_path / "images")
+        with urllib.request.urlopen(f"{registry}/v2/_catalog") as answer:
+            assert json.load(answer) == {"repositories": []}
+        missing = f"{registry}/v2/none/manifests/sha256:{'0' * 64}"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(missing, method="DELETE"))
     assert refused.value.code == 404  # 405 where deletion is not enabled
 
 
