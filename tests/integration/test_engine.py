@@ -66,10 +66,10 @@ def test_an_engine_that_does_not_answer_is_named() -> None:
 
 def test_registry_is_empty_and_allows_deletion(tmp_path: Path) -> None:
     with Stack(tmp_path, handle_signals=False) as stack:
-        registry = start_registry(stack, free_port(), tmp_path / "images")
-        with urllib.request.urlopen(f"{registry}/v2/_catalog") as answer:
+        registry = start_registry(stack, free_port(), tmp_path / "images").removeprefix("http://")
+        with urllib.request.urlopen(f"http://{registry}/v2/_catalog") as answer:
             assert json.load(answer) == {"repositories": []}
-        missing = f"{registry}/v2/none/manifests/sha256:{'0' * 64}"
+        missing = f"http://{registry}/v2/none/manifests/sha256:{'0' * 64}"
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(urllib.request.Request(missing, method="DELETE"))
     assert refused.value.code == 404  # 405 where deletion is not enabled
