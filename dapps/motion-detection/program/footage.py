@@ -56,7 +56,7 @@ def open_footage(path):
 
 def _avi(file, size):
     """Walk the chunks of an AVI (RIFF; OpenDML's further RIFF parts too), without trusting its index."""
-    frames, frame_us, codec, streams, truncated = [], 0, b"", 0, False
+    frames, frame_us, codec, video, streams, truncated = [], 0, b"", b"", 0, False
     position = chunks = 0
     while position + 8 <= size:
         chunks += 1

@@ -149,6 +149,14 @@ def test_any_damage_to_an_avi_is_read_or_refused(program, scene, tmp_path_factor
         assert all(len(clip.read(number)) <= len(content) for number in range(clip.count))
 
 
+def test_frames_without_a_stream_header_are_refused(program, scene, tmp_path):
+    content = scene.avi([JPEG] * 3).replace(b"strh", b"junk", 1)
+    path = tmp_path / "headless"
+    path.write_bytes(content)
+    with pytest.raises(program.footage.FootageError):
+        program.footage.open_footage(str(path))
+
+
 def test_two_things_that_cross_keep_their_numbers(program):
     tracker = program.tracks.Tracker(4)
     for frame in range(30):
