@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parent
 OF_BROWNIE = {"contracts"}
 OF_PYTEST = {"unit", "integration", "e2e"}
 
+# The same examples in every run, so that a change is judged by what it changes; HYPOTHESIS_PROFILE=default explores.
+settings.register_profile("repeatable", derandomize=True)
+
 # A shell's background job starts with Ctrl-C ignored, and so would the programs that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the examples; Brownie's plugin has a profile of its own."""
+    if not config.pluginmanager.hasplugin("pytest-brownie"):
+        settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -116,7 +116,7 @@ def test_it_rises_at_most_once_in_a_dwell(steps, config):
 
 
 @given(states, situations, configs)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_accepted_work_never_eats_the_reserve(state, situation, config):
     assume(situation.offer is not None and situation.soc is not None)
     decision = decide(state, replace(situation, forecast=None), config)
