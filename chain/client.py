@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import requests
+from eth_abi.abi import decode
 from web3 import HTTPProvider, Web3
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception
 from web3.types import FilterParams
@@ -203,8 +204,6 @@ class Chain:
 
 def decode_log(log: Any) -> Event:
     """One log of the hub as an `Event`."""
-    from eth_abi.abi import decode
-
     entry = abi.topics()[to_hex(log["topics"][0])]
     indexed = [i for i in entry["inputs"] if i.get("indexed")]
     rest = [i for i in entry["inputs"] if not i.get("indexed")]
