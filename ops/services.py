@@ -70,7 +70,8 @@ def start_ganache(
 def deploy_contracts(stack: Stack, port: int) -> Path:
     """`brownie run deploy` on the local chain at a port; returns the deployment file, a copy in the run's folder.
 
-    One at a time in this workspace: Brownie remembers deployments by chain id, and fails on those of another chain.
+    One at a time in this workspace: Brownie remembers deployments by chain id, and fails on what a deployment that was
+    killed left of another chain.
     """
     brownie = Path(sys.executable).parent / "brownie"
     target = stack.run_dir / "deployment.json"
@@ -84,7 +85,6 @@ def deploy_contracts(stack: Stack, port: int) -> Path:
         if code:
             raise PewError(f"the deployment failed\n{process.last_lines()}", hint=f"its whole output: {process.log}")
         shutil.copyfile(ROOT / "deployments" / f"{NETWORK}.json", target)
-        shutil.rmtree(remembered, ignore_errors=True)  # this chain ends with the run
     stack.stop_process("deploy")
     return target
 

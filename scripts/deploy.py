@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from brownie import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCAL = "pew-local"
 
 # name, description, longest run in seconds
 CATEGORIES = (
@@ -110,6 +112,9 @@ def main() -> None:
     block = len(chain)
     data = record(network_id, deployer.address, block, deploy(deployer))
     write(path, data)
+    if network_id == LOCAL:
+        # the next local chain has the same id and none of these contracts: Brownie would not even start there
+        shutil.rmtree(ROOT / "build" / "deployments" / str(chain.id), ignore_errors=True)
     for contract, address in data["contracts"].items():
         print(f"{contract:<20}{address}")
     print(f"written: {path.relative_to(ROOT)}")
