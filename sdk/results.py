@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-import stat
-import zipfile
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,12 +14,11 @@ from chain.model import Deal, Task
 from poco import result
 from poco.errors import ERROR_RESULT_CAUSES, BadInputError, Cause, PewError
 from poco.states import ChainTaskStatus
+from poco.ziptree import UnsafeZipError, ZipTree
 from sdk.service import Service
 
 MAX_ZIP_BYTES = 1024**3
 MAX_UNPACKED_BYTES = 4 * 1024**3
-MAX_ENTRIES = 100_000
-_CHUNK = 64 * 1024
 _CID = re.compile(r"/ipfs/(b[a-z2-7]{58})")
 
 
@@ -30,97 +29,14 @@ class ResultInvalidError(PewError):
         super().__init__(message, hint=hint, code="RESULT_INVALID")
 
 
-class ZipTree:
-    """A result zip as `/iexec_out`: regular files and folders only.
-
-    Raises:
-        ResultInvalidError: broken, with links, devices, names outside, doubles, or too large when unpacked.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ResultInvalidError(f"{path.name} is not a zip: {error}") from None
-        try:
-            self._files = self._checked()
-        except ResultInvalidError:
-            self._zip.close()
-            raise
-        self._folders = {PurePosixPath(), *(parent for name in self._files for parent in name.parents)}
-
-    def close(self) -> None:
-        self._zip.close()
-
-    def __enter__(self) -> ZipTree:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def kind(self, path: PurePosixPath) -> str | None:
-        if path in self._files:
-            return "file"
-        return "dir" if path in self._folders else None
-
-    def children(self, path: PurePosixPath) -> Iterable[str]:
-        return {name.relative_to(path).parts[0] for name in self._files if path in name.parents}
-
-    def chunks(self, path: PurePosixPath) -> Iterator[bytes]:
-        left = self._files[path].file_size
-        try:
-            with self._zip.open(self._files[path]) as file:
-                while chunk := file.read(_CHUNK):
-                    left -= len(chunk)
-                    if left < 0:
-                        raise ResultInvalidError(f"{path} is larger than the zip says")
-                    yield chunk
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-            raise ResultInvalidError(f"{path} cannot be unpacked: {error}") from None
-
-    def files(self) -> list[PurePosixPath]:
-        """All files, sorted."""
-        return sorted(self._files)
-
-    def read(self, path: PurePosixPath, max_bytes: int) -> bytes | None:
-        """A small file's content; None where it is not there or larger."""
-        entry = self._files.get(path)
-        return b"".join(self.chunks(path)) if entry is not None and entry.file_size <= max_bytes else None
-
-    def unpack(self, folder: Path) -> list[Path]:
-        """Write all files below `folder`, which must be new; returns what was written."""
-        folder.mkdir(parents=True)
-        written = []
-        for name in self.files():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                for chunk in self.chunks(name):
-                    file.write(chunk)
-            written.append(target)
-        return written
-
-    def _checked(self) -> dict[PurePosixPath, zipfile.ZipInfo]:
-        entries = self._zip.infolist()
-        if len(entries) > MAX_ENTRIES:
-            raise ResultInvalidError(f"the zip has more than {MAX_ENTRIES} entries")
-        files: dict[PurePosixPath, zipfile.ZipInfo] = {}
-        for entry in entries:
-            path, mode = PurePosixPath(entry.filename), entry.external_attr >> 16
-            if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or not path.parts:
-                raise ResultInvalidError(f"the zip names {entry.filename!r}, which is not below its root")
-            if entry.is_dir():
-                continue
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-                raise ResultInvalidError(f"{path} in the zip is not a regular file")
-            if path in files:
-                raise ResultInvalidError(f"{path} is twice in the zip")
-            files[path] = entry
-        if any(parent in files for path in files for parent in path.parents):
-            raise ResultInvalidError("a name in the zip is both a file and a folder")
-        if sum(entry.file_size for entry in files.values()) > MAX_UNPACKED_BYTES:
-            raise ResultInvalidError(f"the zip unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-        return files
+@contextmanager
+def opened(path: Path) -> Iterator[ZipTree]:
+    """A result zip as the file tree it holds; what is unsafe or broken in it is a ResultInvalidError."""
+    try:
+        with path.open("rb") as file:
+            yield ZipTree(file, MAX_UNPACKED_BYTES)
+    except UnsafeZipError as error:
+        raise ResultInvalidError(f"{path.name} is refused: {error.message}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,24 +87,29 @@ def cid_on_chain(task: Task) -> str:
     return match[1]
 
 
-def verify(path: Path, task: Task, deal: Deal) -> tuple[ZipTree, Cause | None]:
-    """Open a result zip whose digest is the one on chain.
+def verify(tree: ZipTree, task: Task, deal: Deal) -> Cause | None:
+    """Hold a result against the digest on chain; returns the cause where it is an error result.
 
     Raises:
         ResultInvalidError: it is another one.
     """
-    tree = ZipTree(path)
     try:
         found = result.digest(tree, callback=deal.has_callback)
-        if found != task.digest:
-            raise ResultInvalidError(f"the result's digest is {found}, the workers agreed on {task.digest}")
-        return tree, error_of(tree, callback=deal.has_callback)
     except result.ResultError as error:
-        tree.close()
         raise ResultInvalidError(f"the zip holds no result: {error.message}") from None
-    except BaseException:
-        tree.close()
-        raise
+    if found != task.digest:
+        raise ResultInvalidError(f"the result's digest is {found}, the workers agreed on {task.digest}")
+    return error_of(tree, callback=deal.has_callback)
+
+
+def _unpack(tree: ZipTree, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in tree.files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            for chunk in tree.chunks(name):
+                file.write(chunk)
 
 
 def download(
@@ -218,14 +139,15 @@ def download(
     try:
         if result.cid_of(sha256) != cid:
             raise ResultInvalidError(f"{service.url} sent other bytes than those of {cid}")
-        tree, cause = verify(path, task, deal)
+        with opened(path) as tree:
+            cause = verify(tree, task, deal)
+            names = tuple(str(name) for name in tree.files())
+            if unpack:
+                _unpack(tree, out)
     except PewError:
         path.unlink()
+        shutil.rmtree(out, ignore_errors=True)
         raise
-    with tree:
-        if unpack:
-            tree.unpack(out)
-        names = tuple(str(name) for name in tree.files())
     return Result(task.id, task.digest, cid, path, out if unpack else None, names, cause)
 
 

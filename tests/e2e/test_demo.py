@@ -18,7 +18,7 @@ from ops.stack import RUN_LABEL, RUN_VARIABLE, run_id
 from poco.result import digest as digest_of
 from scripts.demo import arguments
 from scripts.localstack import Ports
-from sdk.results import ZipTree
+from sdk.results import opened
 
 pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation]
 PORTS = Ports.free()
@@ -105,7 +105,7 @@ def test_the_result_is_the_one_on_chain(whole):
     events = json.loads((folder / "events.json").read_text())
     assert events
     assert list(folder.glob("*.jpg"))
-    with ZipTree(folder.parent / "result.zip") as tree:
+    with opened(folder.parent / "result.zip") as tree:
         assert digest_of(tree, callback=False) == report["task"]["digest"]
 
 

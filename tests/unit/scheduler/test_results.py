@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from poco.hexes import keccak, to_hex
 from poco.result import cid_of
-from scheduler.results import MAX_ENTRIES, Limits, ResultRefusedError, check, keep
+from poco.ziptree import MAX_ENTRIES
+from scheduler.results import Limits, ResultRefusedError, check, keep
 
 LIMITS = Limits(packed=10**6, unpacked=4 * 10**6)
 
