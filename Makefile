@@ -44,7 +44,7 @@ bench-gas: setup ## gas of our contracts beside that of the original, step by st
 	@brownie compile >/dev/null && exec .venv/bin/python -m benchmarks.gas
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
-	@set -e; for dapp in dapps/*/dapp.yaml; do .venv/bin/python -m sdk.builder build $$(basename $$(dirname $$dapp)); done
+	@.venv/bin/pew dapp build
 
 stop: ## end what an earlier run left running
 	@[ ! -x .venv/bin/python ] || .venv/bin/python -m ops.stack stop

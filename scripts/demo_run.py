@@ -116,7 +116,7 @@ class Demo:
 
     def _prepare_image(self) -> None:
         self.local.start_registry()
-        argv = [sys.executable, "-m", "sdk.builder", "push", DAPP, "--registry", self.local.registry_host]
+        argv = [sys.executable, "-m", "sdk.cli", "dapp", "push", DAPP, "--registry", self.local.registry_host]
         self.local.run("build", argv)
         self.progress.say(f"{DAPP} built for {', '.join(registry.platforms(self.image))}, pushed")
 

@@ -24,6 +24,7 @@ class _Commands(click.Group):
         "account": "sdk.cli_accounts",
         "app": "sdk.cli_market",
         "dataset": "sdk.cli_market",
+        "dapp": "sdk.cli_dapp",
         "pool": "sdk.cli_market",
         "order": "sdk.cli_market",
         "run": "sdk.cli_tasks",

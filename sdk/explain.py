@@ -11,7 +11,7 @@ _WORDS: dict[Cause, tuple[str, str]] = {
     ),
     Cause.APP_IMAGE_PLATFORM_UNSUPPORTED: (
         "the app's image exists for no architecture of this pool's workers",
-        "build and push it for linux/arm/v7, linux/arm64 and linux/amd64 (python -m sdk.builder)",
+        "build and push it for linux/arm/v7, linux/arm64 and linux/amd64 (pew dapp push)",
     ),
     Cause.APP_IMAGE_BAD_CHECKSUM: (
         "the registry's image is not the one that is registered on chain",

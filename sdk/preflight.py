@@ -219,7 +219,7 @@ def _run_problems(
     if not able and machines:
         there = ", ".join(sorted({str(platform) for machine in machines for platform in machine.platforms}))
         has = ", ".join(map(str, offered))
-        hint = "build and push it for the pool's architectures too (python -m sdk.builder), or take another pool"
+        hint = "build and push it for the pool's architectures too (pew dapp push), or take another pool"
         return [Problem(f"the image is for {has}; the pool's workers are {there}", hint)], []
     weights = [weight(chain.score(wallet)) for wallet in able[:MAX_SCORES]]
     if not would_agree(Tally(max(orders.request.trust, 1)), weights):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import poco.result
@@ -17,6 +18,7 @@ from sdk.builder.description import load
 from sdk.builder.image import PushedImage
 
 RUN_TIMEOUT_S = 300
+_DIGEST_LINE = re.compile(r"^(\s*digest:\s*)[\"']?0x[0-9a-f]{64}[\"']?", re.MULTILINE)
 #: How a worker runs a stranger's program; `docs/reference/images.md` says why.
 HARDENING = (
     "--network=none",
@@ -69,6 +71,20 @@ def run_all(root: Path, pushed: PushedImage, name: str) -> list[GoldenRun]:
             _docker("image", "rm", image)
         runs.append(GoldenRun(platform, found, round(seconds, 2), found == description.golden.digest))
     return runs
+
+
+def accept(root: Path, name: str, runs: list[GoldenRun]) -> list[GoldenRun]:
+    """Write the digest that all runs gave into `dapp.yaml`; returns the runs as they stand to it.
+
+    Raises:
+        BadInputError: `dapp.yaml` has no line for it.
+    """
+    path = root / "dapps" / name / "dapp.yaml"
+    text, count = _DIGEST_LINE.subn(rf'\g<1>"{runs[0].digest}"', path.read_text())
+    if count != 1:
+        raise BadInputError(f"{path} has no line 'digest: \"0x...\"'", hint=f"write {runs[0].digest} into it")
+    path.write_text(text)
+    return [replace(run, ok=run.digest == runs[0].digest) for run in runs]
 
 
 def run_once(image: str, input_file: Path, arguments: str, memory_mb: int) -> str:

@@ -1,4 +1,4 @@
-"""From `dapps/<name>/` to an OCI layout with one index over all its platforms."""
+"""From `dapps/<name>/` to an OCI layout with one index over all its platforms, and to a registry."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from oci.manifest import Descriptor, Manifest, parse_document
 from oci.reference import parse as parse_reference
 from oci.registry import RegistryClient
 from poco.errors import BadInputError
-from sdk.builder import native, packages, rootfs
-from sdk.builder.description import Description, load
+from sdk.builder import locks, native, packages, rootfs, sources, wheels
+from sdk.builder.description import LAYERS, Description, Image, PackageLayer, load
 
 PUSH_TIMEOUT_S = 300.0
+#: The user that tasks run as.
+STRANGER = "65532:65532"
+#: What a tar's field for times can hold.
+LATEST = 8**11
 Report = Callable[[str], None]
 
 
@@ -65,10 +69,11 @@ class Builder:
 
     def __init__(self, root: Path, report: Report = lambda _: None) -> None:
         self.root = root.resolve()
+        self.shared = self.root / "dapps" / LAYERS
         self._cache = self.root / "build" / "cache"
         self._store = BlobStore(self._cache / "blobs")
         self._report = report
-        self._mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+        self._mtime = _source_date()
 
     def build(self, name: str, refresh_lock: bool = False) -> BuiltImage:
         """Build all platforms of a dapp.
@@ -78,99 +83,105 @@ class Builder:
             PewError: packages cannot be had.
         """
         folder = self.root / "dapps" / name
-        description = load(folder)
-        lock_path = folder / "packages.lock"
+        return self.build_image(load(folder), folder, folder, refresh_lock)
+
+    def build_image(self, image: Image, folder: Path, source: Path, refresh_lock: bool = False) -> BuiltImage:
+        """Build an image as `build` does.
+
+        Args:
+            image: its description.
+            folder: where its `packages.lock` lies.
+            source: what paths in the description start from.
+            refresh_lock: resolve the packages anew first.
+        """
         if refresh_lock:
-            self._report(f"{name}: asking apt for the packages of {len(description.platforms)} platforms")
-            packages.save_lock(lock_path, description, packages.resolve(description, self._cache))
-        lock = packages.load_lock(lock_path, description) if description.layers else []
+            self._report(f"{image.name}: asking apt for its packages")
+            for path in locks.refresh(image, folder, self.shared, self._cache):
+                self._report(f"{image.name}: {path.relative_to(self.root)} is new")
+        lock = locks.read(image, folder, self.shared)
         with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-            built = list(
-                pool.map(lambda platform: self._platform(folder, description, lock, platform), description.platforms)
-            )
+            built = list(pool.map(lambda platform: self._platform(source, image, lock, platform), image.platforms))
         index = oci.layout.write_index(self._store, [manifest for manifest, _ in built])
-        layout = self.root / "build" / "images" / name
-        oci.layout.write_layout(layout, self._store, index, f"{name}:{description.version}")
+        layout = self.root / "build" / "images" / image.name
+        oci.layout.write_layout(layout, self._store, index, f"{image.name}:{image.version}")
         platforms: dict[str, PlatformImage] = {
             platform: PlatformImage(
                 manifest.digest, self._compressed(manifest), sum(layer.unpacked_bytes for layer in layers)
             )
-            for platform, (manifest, layers) in zip(description.platforms, built, strict=True)
+            for platform, (manifest, layers) in zip(image.platforms, built, strict=True)
         }
-        return BuiltImage(name, description.version, index.digest, layout, platforms)
+        return BuiltImage(image.name, image.version, index.digest, layout, platforms)
 
-    def push(self, name: str, registry: str) -> PushedImage:
-        """Build and push a dapp as `<registry>/<name>:<version>`.
+    def push(self, built: BuiltImage, registry: str) -> PushedImage:
+        """Push an image as `<registry>/<name>:<version>`.
 
-        Raises: as `build`, and the errors of `oci.registry`.
+        Raises:
+            RegistryUnreachableError, ImageUnknownError: the registry does not take it.
         """
-        built = self.build(name)
-        reference = parse_reference(f"{registry}/{name}:{built.version}")
-        self._report(f"{name}: pushing to {reference}")
+        reference = parse_reference(f"{registry}/{built.name}:{built.version}")
+        self._report(f"{built.name}: pushing to {reference}")
         with RegistryClient(reference.host, PUSH_TIMEOUT_S) as client:
             digest = oci.layout.push_layout(built.layout, client, reference.repository, built.version)
         manifests = {platform: image.digest for platform, image in built.platforms.items()}
         return PushedImage(str(reference), digest, f"0x{digest.removeprefix('sha256:')}", manifests)
 
     def _platform(
-        self, folder: Path, description: Description, lock: packages.Lock, platform: str
+        self, source: Path, image: Image, lock: list[packages.Locked], platform: str
     ) -> tuple[Descriptor, list[Layer]]:
         layers = [
-            self._package_layer(description, number, entry[platform], platform) for number, entry in enumerate(lock)
+            self._package_layer(image, number, layer, locked[platform], platform)
+            for number, (layer, locked) in enumerate(zip(image.layers, lock, strict=True))
         ]
-        layers.append(self._program_layer(folder, description, platform))
+        if image.wheels:
+            layers.append(self._wheel_layer(image.name, source / image.wheels.lock, image.wheels.target, platform))
+        layers.append(self._program_layer(source, image, platform))
         config = ImageConfig(
-            entrypoint=tuple(description.entrypoint),
-            environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **description.environment},
+            entrypoint=tuple(image.entrypoint),
+            environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **image.environment},
+            user=STRANGER if isinstance(image, Description) else "",
             labels={
-                "org.opencontainers.image.title": description.name,
-                "org.opencontainers.image.version": description.version,
-                "org.opencontainers.image.description": description.summary,
+                "org.opencontainers.image.title": image.name,
+                "org.opencontainers.image.version": image.version,
+                "org.opencontainers.image.description": image.summary,
             },
         )
         target = oci.platform.parse(platform)
         return oci.layout.write_image(self._store, target, layers, config, self._mtime), layers
 
     def _package_layer(
-        self, description: Description, number: int, locked: list[packages.Package], platform: str
+        self, image: Image, number: int, layer: PackageLayer, locked: list[packages.Package], platform: str
     ) -> Layer:
-        drop = description.layers[number].drop
-        key = _key("packages", [asdict(package) for package in locked], drop, number == 0, self._mtime)
-        return self._cached(key, lambda: self._unpack(description.name, number, locked, platform, drop))
+        def make() -> Tree:
+            tree = rootfs.unpack(packages.fetch(locked, self._cache), layer.drop)
+            if number == 0:
+                rootfs.merged_usr(tree, with_lib64=platform == "linux/amd64")
+            return tree
 
-    def _unpack(self, name: str, number: int, locked: list[packages.Package], platform: str, drop: list[str]) -> Layer:
-        started = time.monotonic()
-        files = packages.fetch(locked, self._cache)
-        tree = rootfs.unpack(files, drop)
-        if number == 0:
-            rootfs.merged_usr(tree, with_lib64=platform == "linux/amd64")
-        layer = self._store.put_layer(tree, self._mtime)
-        self._report(f"{name}: {len(locked)} packages for {platform} in {time.monotonic() - started:.1f} s")
-        return layer
+        what = f"{image.name}: {len(locked)} packages for {platform}"
+        return self._cached(("packages", [asdict(each) for each in locked], layer.drop, number == 0), make, what)
 
-    def _program_layer(self, folder: Path, description: Description, platform: str) -> Layer:
+    def _wheel_layer(self, name: str, lock: Path, target: str, platform: str) -> Layer:
+        text = lock.read_text() if lock.is_file() else ""
+        what = f"{name}: Python packages for {platform}"
+        return self._cached(
+            ("wheels", text, target, platform), lambda: wheels.tree(lock, platform, target, self._cache), what
+        )
+
+    def _program_layer(self, source: Path, image: Image, platform: str) -> Layer:
         tree = Tree()
         rootfs.base_files(tree)
-        for source, target in sorted(description.files.items()):
-            self._copy(tree, folder, source, target)
-        for unit in description.native:
-            sources = [folder / source for source in unit.sources]
-            tree.file(unit.output, native.compile_shared(sources, platform, unit.flags, self._cache), 0o755)
+        if isinstance(image, Description):
+            rootfs.task_folders(tree)
+        for origin, target in sorted(image.files.items()):
+            sources.copy(tree, source, origin, target)
+        for unit in image.native:
+            texts = [source / name for name in unit.sources]
+            tree.file(unit.output, native.compile_shared(texts, platform, unit.flags, self._cache), 0o755)
         return self._store.put_layer(tree, self._mtime)
 
-    def _copy(self, tree: Tree, folder: Path, source: str, target: str) -> None:
-        origin = (folder / source).resolve()
-        if not origin.is_relative_to(folder.resolve()) or not origin.exists():
-            raise BadInputError(f"'{source}' is not in {folder.name}/", hint="check 'files' in dapp.yaml")
-        if origin.is_file():
-            tree.file(target, origin.read_bytes())
-            return
-        for path in sorted(origin.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                tree.file(f"{target}/{path.relative_to(origin)}", path.read_bytes())
-
-    def _cached(self, key: str, make: Callable[[], Layer]) -> Layer:
-        note = self._cache / "layers" / f"{key}.json"
+    def _cached(self, parts: tuple[object, ...], make: Callable[[], Tree], what: str) -> Layer:
+        """The layer of a tree that its parts determine; `what` is told when it had to be made."""
+        note = self._cache / "layers" / f"{_key(*parts, self._mtime)}.json"
         try:
             fields = json.loads(note.read_text())
             layer = Layer(Descriptor(**fields["descriptor"]), fields["diff_id"], fields["unpacked_bytes"])
@@ -178,8 +189,10 @@ class Builder:
                 return layer
         except (OSError, ValueError, KeyError, TypeError):
             pass  # not made yet, or by hand: make it
-        layer = make()
+        started = time.monotonic()
+        layer = self._store.put_layer(make(), self._mtime)
         oci.layout.write_whole(note, json.dumps(asdict(layer)).encode())
+        self._report(f"{what} in {time.monotonic() - started:.1f} s")
         return layer
 
     def _compressed(self, manifest: Descriptor) -> int:
@@ -188,7 +201,15 @@ class Builder:
         return meaning.compressed_bytes
 
 
+def _source_date() -> int:
+    """SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/), else 0; Unix seconds."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    if not text.isascii() or not text.isdigit() or int(text) >= LATEST:
+        raise BadInputError(f"SOURCE_DATE_EPOCH is '{text[:30]}'", hint="unset it, or give seconds since 1970")
+    return int(text)
+
+
 def _key(*parts: object) -> str:
     """A cache key that changes with its parts and with the code that makes layers of them."""
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (packages, rootfs, oci.layout))
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (packages, rootfs, wheels, oci.layout))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + code).hexdigest()

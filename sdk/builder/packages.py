@@ -7,17 +7,17 @@ apt is set up with.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from oci.layout import write_whole
-from poco.errors import BadInputError, PewError
-from sdk.builder.description import Description, PackageLayer
+from poco.errors import PewError
+from sdk.builder.description import PackageLayer
 
 SUITE = "bookworm"
 #: Debian's names of the platforms' architectures.
@@ -39,69 +39,37 @@ class Package:
     path: str
 
 
-#: Per layer of the description, per platform: its packages.
-Lock = list[dict[str, list[Package]]]
+#: The packages of one layer, per platform.
+Locked = dict[str, list[Package]]
 
 
-def load_lock(path: Path, description: Description) -> Lock:
-    """Read the lock of a dapp and check that it answers what its description asks.
+def resolve(layers: list[PackageLayer], platforms: Sequence[str], cache: Path) -> list[Locked]:
+    """Ask apt what layers are today: each with what it depends on, less what the layers below it hold.
 
-    Raises:
-        BadInputError: no lock, a broken one, or one for another list of packages.
-    """
-    hint = f"run: python -m sdk.builder build {description.name} --refresh-lock"
-    try:
-        document = json.loads(path.read_text())
-        layers = [
-            {
-                platform: [Package(**package) for package in packages]
-                for platform, packages in layer["platforms"].items()
-            }
-            for layer in document["layers"]
-        ]
-        asked = [layer["request"] for layer in document["layers"]]
-    except FileNotFoundError as error:
-        raise BadInputError(f"{path.name} is missing", hint=hint) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInputError(f"{path.name} cannot be read: {error}", hint=hint) from error
-    wanted = [_request(layer) for layer in description.layers]
-    if asked != wanted or any(not set(description.platforms) <= set(layer) for layer in layers):
-        raise BadInputError(f"{path.name} is for other packages than dapp.yaml names", hint=hint)
-    return layers
+    Args:
+        layers: in their order.
+        platforms: of the image.
+        cache: folder for apt's own state.
 
-
-def save_lock(path: Path, description: Description, lock: Lock) -> None:
-    """Write a lock, one package a line."""
-    lines = ['{"suite": ' + json.dumps(SUITE) + ', "layers": [']
-    for number, (layer, packages) in enumerate(zip(description.layers, lock, strict=True)):
-        lines.append(f'{"," if number else ""}{{"request": {json.dumps(_request(layer))}, "platforms": {{')
-        for position, (platform, entries) in enumerate(sorted(packages.items())):
-            rows = ",\n".join("  " + json.dumps(asdict(entry)) for entry in entries)
-            lines.append(f'{"," if position else ""}"{platform}": [\n{rows}\n]')
-        lines.append("}}")
-    lines.append("]}")
-    path.write_text("\n".join(lines) + "\n")
-
-
-def resolve(description: Description, cache: Path) -> Lock:
-    """Ask apt what the description's packages are today.
+    Returns:
+        Per layer and platform its packages, sorted by name.
 
     Raises:
         PewError: no apt, no mirror, or apt cannot satisfy the request.
     """
-    lock: Lock = [{} for _ in description.layers]
-    for platform in description.platforms:
+    locked: list[Locked] = [{} for _ in layers]
+    for platform in platforms:
         world = _AptWorld(cache / "apt" / DEBIAN[platform], DEBIAN[platform])
         world.update()
         taken: set[str] = set()
         asked: list[str] = []
-        for number, layer in enumerate(description.layers):
+        for number, layer in enumerate(layers):
             asked += layer.packages
             found = [package for package in world.closure(asked) if package.name not in taken]
             taken |= {package.name for package in found}
             kept = [package for package in found if package.name not in layer.exclude]
-            lock[number][platform] = sorted(kept, key=lambda package: package.name)
-    return lock
+            locked[number][platform] = sorted(kept, key=lambda package: package.name)
+    return locked
 
 
 def fetch(packages: list[Package], cache: Path) -> list[Path]:
@@ -131,9 +99,11 @@ def fetch(packages: list[Package], cache: Path) -> list[Path]:
             break
     if missing:
         names = ", ".join(f"{package.name} {package.version}" for package in missing[:5])
+        names += ", ..." if len(missing) > 5 else ""
+        count = "1 locked package" if len(missing) == 1 else f"{len(missing)} locked packages"
         raise PewError(
-            f"{len(missing)} locked packages could not be fetched from this machine's Debian mirrors: {names}",
-            hint="check the network; if the archive has newer versions, build with --refresh-lock",
+            f"{count} could not be fetched from this machine's Debian mirrors: {names}",
+            hint="check the network; if the archive has newer versions: pew dapp build --refresh-lock",
         )
     return [folder / package.sha256 for package in packages]
 
@@ -230,7 +200,7 @@ def _mirrors() -> list[str]:
     if not found:
         raise PewError(
             "No Debian mirror is set up on this machine",
-            hint=f"name one: {_OTHER_MIRROR}=<address of a Debian mirror> python -m sdk.builder ...",
+            hint=f"name one: {_OTHER_MIRROR}=<address of a Debian mirror> pew dapp build ...",
         )
     return list(dict.fromkeys(found))
 
@@ -239,7 +209,3 @@ def _main_uris(uris: list[str], suites: list[str]) -> list[str]:
     """A Debian mirror carries all releases: any Debian release's main suite shows that it is one."""
     releases = {"bullseye", "bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable"}
     return [uri.rstrip("/") for uri in uris if uri.startswith(("http:", "https:", "file:")) and releases & set(suites)]
-
-
-def _request(layer: PackageLayer) -> dict[str, list[str]]:
-    return {"packages": layer.packages, "exclude": layer.exclude}

@@ -70,10 +70,14 @@ def merged_usr(tree: Tree, with_lib64: bool) -> None:
 
 
 def base_files(tree: Tree) -> None:
-    """Add what any program may expect: users, a writable /tmp, iExec's two folders."""
+    """Add what any program may expect: users and a writable /tmp."""
     tree.file("etc/passwd", b"root:x:0:0:root:/root:/bin/false\ndapp:x:65532:65532:dapp:/:/bin/false\n")
     tree.file("etc/group", b"root:x:0:\ndapp:x:65532:\n")
     tree.directory("tmp", 0o1777)
+
+
+def task_folders(tree: Tree) -> None:
+    """Add iExec's two folders of a task."""
     tree.directory("iexec_in")
     tree.directory("iexec_out", owner=65532)
 

@@ -8,7 +8,7 @@ from oci.platform import parse as parse_platform
 from oci.registry import RegistryClient
 from ops.console import ROOT
 from sdk.builder import packages, rootfs
-from sdk.builder.description import Description, Golden, PackageLayer
+from sdk.builder.description import PackageLayer
 
 _BUSYBOX = ROOT / "build" / "cache" / "busybox"
 
@@ -34,18 +34,7 @@ esac
 def busybox() -> bytes:
     """The static program for amd64, out of its Debian package as the image builder fetches it; kept in build/cache."""
     if not _BUSYBOX.exists():
-        wanted = Description(
-            name="busybox",
-            version="1",
-            summary="a shell for tests",
-            platforms=["linux/amd64"],
-            layers=[PackageLayer(packages=["busybox-static"])],
-            files={},
-            entrypoint=["/bin/sh"],
-            memory_mb=16,
-            golden=Golden(input="none", digest="0x" + "00" * 32),
-        )
-        (layer,) = packages.resolve(wanted, _BUSYBOX.parent)
+        (layer,) = packages.resolve([PackageLayer(packages=["busybox-static"])], ["linux/amd64"], _BUSYBOX.parent)
         tree = rootfs.unpack(packages.fetch(layer["linux/amd64"], _BUSYBOX.parent), [])
         (program,) = [node for path, node in tree.nodes.items() if path.endswith("bin/busybox")]
         part = _BUSYBOX.with_name(f"busybox.{os.getpid()}")

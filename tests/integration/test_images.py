@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +33,8 @@ MAX_IMAGE_BYTES = 20_000_000
 
 @pytest.fixture(scope="session")
 def pushed(registry: str) -> PushedImage:
-    return Builder(ROOT).push(NAME, registry)
+    builder = Builder(ROOT)
+    return builder.push(builder.build(NAME), registry)
 
 
 def by_digest(pushed: PushedImage, platform: str) -> str:
@@ -120,16 +124,31 @@ def test_a_single_manifest_is_an_app_too(pushed: PushedImage) -> None:
         resolve(reference, "linux/arm64")
 
 
-def test_another_folder_gives_the_same_digest(
-    pushed: PushedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Everything is made anew but the downloads and the compiler's own libraries."""
+def test_another_machine_gives_the_same_digest(pushed: PushedImage, tmp_path: Path) -> None:
+    """Another folder, umask, time zone, locale and hash seed, other times of files, leftovers of editors and of Python.
+
+    Everything is made anew but the downloads and the compiler's own libraries.
+    """
     cache = ROOT / "build" / "cache"
-    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(cache / "zig"))
-    shutil.copytree(DAPP, tmp_path / "dapps" / NAME)
+    for name in (NAME, "layers"):
+        shutil.copytree(ROOT / "dapps" / name, tmp_path / "dapps" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = tmp_path / "dapps" / NAME / "program"
+    for path in program.iterdir():
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        path.chmod(0o600)
+    compileall.compile_dir(program, quiet=2)
+    for leftover in (".DS_Store", "analysis.py~", ".analysis.py.swp", "old.pyc"):
+        (program / leftover).write_text("not the program's")
     (tmp_path / "build" / "cache").mkdir(parents=True)
     (tmp_path / "build" / "cache" / "packages").symlink_to(cache / "packages")
-    assert Builder(tmp_path).build(NAME).digest == pushed.digest
+    there = {
+        "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "7", "ZIG_GLOBAL_CACHE_DIR": str(cache / "zig")
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "sdk.cli", "--json", "dapp", "build", NAME, "--root", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, **there}, umask=0o077, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)[NAME]["digest"] == pushed.digest
 
 
 @pytest.mark.docker

@@ -15,10 +15,10 @@ import pytest
 from oci.layout import Tree
 from oci.manifest import Index, parse_document
 from poco.errors import BadInputError, PewError
-from sdk.builder import __main__ as command
-from sdk.builder import native, packages, rootfs
+from sdk.builder import locks, native, packages, rootfs
 from sdk.builder.description import load
 from sdk.builder.image import Builder
+from sdk.cli import main as pew
 
 ROOT = Path(__file__).resolve().parents[3]
 PLATFORMS = ["linux/arm/v7", "linux/arm64", "linux/amd64"]
@@ -54,11 +54,11 @@ def test_every_dapp_of_the_project_is_described():
         description = load(path.parent)
         assert description.name == path.parent.name
         assert (path.parent / description.golden.input).is_file()
-        packages.load_lock(path.parent / "packages.lock", description)
+        assert locks.read(description, path.parent, ROOT / "dapps" / "layers")
 
 
 def test_locks_name_no_server():
-    for path in ROOT.glob("dapps/*/packages.lock"):
+    for path in ROOT.glob("dapps/*/*.lock"):
         text = path.read_text()
         assert "://" not in text
         lock = [
@@ -139,7 +139,7 @@ def with_packages(project: Path) -> Path:
     return path.parent
 
 
-def lock_of(name: str, version: str, digest: str) -> packages.Lock:
+def lock_of(name: str, version: str, digest: str) -> list[packages.Locked]:
     entry = packages.Package(name, version, digest, 10, f"pool/main/z/zlib/{name}_{version}_armhf.deb")
     return [{platform: [entry] for platform in PLATFORMS}]
 
@@ -147,15 +147,15 @@ def lock_of(name: str, version: str, digest: str) -> packages.Lock:
 def test_a_lock_is_read_as_it_was_written(project):
     folder = with_packages(project)
     lock = lock_of("zlib1g", "1:1.2", "ab" * 32)
-    packages.save_lock(folder / "packages.lock", load(folder), lock)
-    assert packages.load_lock(folder / "packages.lock", load(folder)) == lock
+    locks.save(folder / "packages.lock", load(folder).layers, lock)
+    assert locks.read(load(folder), folder, project / "dapps" / "layers") == lock
 
 
 @pytest.mark.parametrize("damage", ["missing", "junk", "other"])
 def test_a_lock_that_does_not_fit_asks_for_a_new_one(project, damage):
     folder = with_packages(project)
     path = folder / "packages.lock"
-    packages.save_lock(path, load(folder), lock_of("zlib1g", "1", "ab" * 32))
+    locks.save(path, load(folder).layers, lock_of("zlib1g", "1", "ab" * 32))
     if damage == "missing":
         path.unlink()
     elif damage == "junk":
@@ -179,7 +179,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_package_that_is_gone_from_the_archive(project, tmp_path, monkeypatch):
     archive(tmp_path, monkeypatch)
     folder = with_packages(project)
-    packages.save_lock(folder / "packages.lock", load(folder), lock_of("zlib1g", "1.9", "ab" * 32))
+    locks.save(folder / "packages.lock", load(folder).layers, lock_of("zlib1g", "1.9", "ab" * 32))
     with pytest.raises(PewError, match=r"zlib1g 1\.9") as caught:
         Builder(project).build("small")
     assert "--refresh-lock" in caught.value.hint
@@ -241,6 +241,7 @@ def test_a_broken_package(tmp_path):
 def test_base_files_let_a_stranger_write_only_where_he_may():
     tree = Tree()
     rootfs.base_files(tree)
+    rootfs.task_folders(tree)
     writable = [path for path, node in tree.nodes.items() if node.kind == "directory" and (node.owner or node.mode & 2)]
     assert sorted(writable) == ["iexec_out", "tmp"]
 
@@ -251,13 +252,13 @@ def test_a_missing_c_source(tmp_path):
 
 
 def test_the_command_says_what_is_wrong_without_a_trace(project, capsys):
-    assert command.main(["build", "nothing", "--root", str(project)]) == 2
+    assert pew(["dapp", "build", "nothing", "--root", str(project)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("error: There is no dapp 'nothing'\nhint: ")
-    assert command.main(["build", "small", "--root", str(project), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["digest"].startswith("sha256:")
+    assert pew(["dapp", "build", "--root", str(project), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["small"]["digest"].startswith("sha256:")
 
 
 def test_pushing_to_nobody(project, capsys):
-    assert command.main(["push", "small", "--root", str(project), "--registry", "127.0.0.1:8799"]) == 1
+    assert pew(["dapp", "push", "small", "--root", str(project), "--registry", "127.0.0.1:22099"]) == 1
     assert "cannot be reached" in capsys.readouterr().err
