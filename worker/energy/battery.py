@@ -14,7 +14,7 @@ from itertools import pairwise
 _MONTH_H = 30 * 24.0
 
 #: Rest voltage of one LiFePO4 cell against state of charge (typical data-sheet curve).
-_CELL_CURVE = (
+CELL_CURVE = (
     (0.0, 2.50),
     (0.02, 2.90),
     (0.05, 3.05),
@@ -57,8 +57,8 @@ class Battery:
     def voltage(self, stored_wh: float, net_w: float = 0.0) -> float:
         """Terminal voltage at a net power into (+) or out of (-) the battery, V."""
         soc = stored_wh / self.capacity_wh
-        rest = self.cells * _CELL_CURVE[-1][1]
-        for (low, low_v), (high, high_v) in pairwise(_CELL_CURVE):
+        rest = self.cells * CELL_CURVE[-1][1]
+        for (low, low_v), (high, high_v) in pairwise(CELL_CURVE):
             if soc <= high:
                 rest = self.cells * (low_v + (high_v - low_v) * max(0.0, soc - low) / (high - low))
                 break
