@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint bench-gas test-contracts test-unit test-integration test-e2e dapps stop clean distclean
+.PHONY: help setup engine demo test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-e2e: setup ## one run of everything
 
 bench-gas: setup ## gas of our contracts beside that of the original, step by step
 	@brownie compile >/dev/null && exec .venv/bin/python -m benchmarks.gas
+
+bench-dapps: engine setup ## images, their reproducibility and golden inputs, motion detection beside OpenCV's
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.dapps
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@.venv/bin/pew dapp build
