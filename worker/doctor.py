@@ -172,8 +172,7 @@ class Doctor:
         return f"{folder}, {free} MB free"
 
     def _energy(self) -> str:
-        reading = create_power_source(self._config.energy).read(time.time())
-        return f"{self._config.energy.source}: battery at {reading.battery_soc or 0:.0%}"
+        return create_power_source(self._config.energy).check()
 
 
 def examine(config: WorkerConfig) -> list[Finding]:

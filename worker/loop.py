@@ -306,7 +306,16 @@ class Loop:
                 self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
                 self._tell(Notified(notification))
             if poll.presence is Presence.ASLEEP and not answer.notifications:
+                self._sleep(poll.resume_at)
                 self._changed.wait(max(1.0, min(60.0, (poll.resume_at or 0) - time.time())))
+
+    def _sleep(self, resume_at: int | None) -> None:
+        """The scheduler knows: switch the board off, where something will switch it on again."""
+        try:
+            if self._power.rest(resume_at, time.time()):
+                self._log.info("switched_off", resume_at=resume_at)
+        except PewError as error:
+            self._log.warning("stays_on", why=error.message, hint=error.hint)
 
     def _poll(self, wait_seconds: int) -> Poll:
         state = self._state

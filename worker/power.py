@@ -19,6 +19,7 @@ from worker.energy import (
     OpenStake,
     PowerReading,
     RunningTask,
+    Sensing,
     create_gate,
     create_power_source,
 )
@@ -52,6 +53,7 @@ class Power:
         self._stakes: tuple[OpenStake, ...] = ()
         self._records: list[tuple[int, dict[str, Any]]] = []
         self._reading: PowerReading = self._source.read(now)
+        self._duty = Load.IDLE
         self._stance = Stance(willing=False, words="the meter has not been read yet")
 
     def _parts(self) -> dict[str, Any]:
@@ -105,7 +107,33 @@ class Power:
     def _load(self) -> Load:
         if self._stance.asleep:
             return Load.ASLEEP
-        return Load.COMPUTING if self._running and not self._stance.halted else Load.IDLE
+        return Load.COMPUTING if self._running and not self._stance.halted else self._duty
+
+    def sense(self) -> Sensing:
+        """Whether the device may work for itself."""
+        with self._lock:
+            return self._gate.sense(self._reading)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the device would be shut down now."""
+        return self._stance.asleep
+
+    def doing(self, duty: Load) -> None:
+        """What the device does for itself: `IDLE`, `SENSING` or `COMPUTING`."""
+        self._duty = duty
+
+    def rest(self, resume_at: int | None, now: float) -> bool:
+        """Switch the board off until `resume_at`; False where that is not set up or not worth it.
+
+        Raises:
+            PewError: it is set up and failed.
+        """
+        if resume_at is None:
+            return False
+        self.save()
+        with self._lock:
+            return self._source.sleep(resume_at - now)
 
     def weigh(self, offer: Offer, now: float) -> Decision:
         """What the gate says of an offered task."""
@@ -115,7 +143,7 @@ class Power:
     def energy(self) -> Energy:
         """The meter as the scheduler is told; unknown is None."""
         with self._lock:
-            totals, reading = self._meter.totals, self._reading
+            totals, reading, trouble = self._meter.totals, self._reading, self._source.trouble
             known = totals.since is not None
             return Energy(
                 harvested_wh=totals.harvested_wh if known else None,
@@ -124,7 +152,7 @@ class Power:
                 soc=None if reading.battery_soc is None else min(1.0, max(0.0, reading.battery_soc)),
                 harvest_w=_positive(reading.harvest_w),
                 load_w=_positive(reading.load_w),
-                decision=self._stance.words[:300],
+                decision=(f"{trouble}; {self._stance.words}" if trouble else self._stance.words)[:300],
             )
 
     def save(self) -> None:

@@ -19,6 +19,7 @@ from worker.energy.device import Load
 from worker.energy.gate import Gate
 from worker.energy.meter import EnergyRecord, Meter, Totals
 from worker.energy.planner import Market
+from worker.energy.sensing import Sensing
 from worker.energy.situation import Action, Decision, GateConfig, Offer, OpenStake, RunningTask
 from worker.energy.source import PowerReading, PowerSource
 
@@ -37,6 +38,7 @@ __all__ = [
     "PowerReading",
     "PowerSource",
     "RunningTask",
+    "Sensing",
     "Totals",
     "create_gate",
     "create_power_source",

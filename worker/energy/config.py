@@ -11,6 +11,7 @@ from worker.energy.battery import Battery
 from worker.energy.device import board
 from worker.energy.forecast import Forecaster
 from worker.energy.gate import Gate
+from worker.energy.hardware import HardwareConfig, create_hardware
 from worker.energy.panel import Panel
 from worker.energy.planner import Planner
 from worker.energy.record import Record, open_record
@@ -19,7 +20,7 @@ from worker.energy.simulated import SimulatedPower
 from worker.energy.situation import GateConfig
 from worker.energy.source import PowerSource
 
-SOURCES = ("simulated",)
+SOURCES = ("simulated", "hardware")
 
 
 class EnergyConfig(BaseModel):
@@ -31,6 +32,7 @@ class EnergyConfig(BaseModel):
     board: str = "pi-4b"
     panel_wp: float = Field(60.0, gt=0, le=10_000)
     battery_wh: float = Field(256.0, gt=0, le=100_000)
+    hardware: HardwareConfig | None = Field(None, description="what measures and what wakes, with source: hardware")
     latitude: float | None = Field(None, ge=-90, le=90, description="default: the record's")
     longitude: float | None = Field(None, ge=-180, le=180, description="default: the record's")
     tilt: float = Field(35.0, ge=0, le=90)
@@ -62,9 +64,18 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
             hint="known power sources: " + ", ".join(SOURCES),
             code="UNKNOWN_POWER_SOURCE",
         )
+    if config.source == "hardware":
+        if config.hardware is None:
+            raise BadInputError(
+                "energy.source is hardware, but energy.hardware names no meters",
+                hint="docs/reference/hardware.md has an example for every meter",
+                code="NO_METERS",
+            )
+        battery = Battery(config.battery_wh, cells=config.hardware.cells)
+        return create_hardware(config.hardware, battery, board(config.board), config.panel_wp)
     record = _record(config.record)
     return SimulatedPower(
-        Replay(record, _panel(config, record)),
+        Replay(record, _panel(config)),
         Battery(config.battery_wh),
         board(config.board),
         start=record.instant(config.start),
@@ -75,7 +86,7 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
 
 def create_gate(config: EnergyConfig, power: PowerSource) -> Gate:
     """The gate of that configuration, on the clock of its power source."""
-    panel = _panel(config, _record(config.record))
+    panel = _panel(config)
     battery, device, market = Battery(config.battery_wh), board(config.board), config.gate.market
     planner = Planner(battery, device, market, panel.clear_sky_w, panel.longitude) if market else None
     return Gate(config.gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
@@ -86,7 +97,28 @@ def _record(reference: str) -> Record:
     return open_record(reference)
 
 
-def _panel(config: EnergyConfig, record: Record) -> Panel:
+def _panel(config: EnergyConfig) -> Panel:
+    latitude, longitude = _place(config)
+    return Panel(
+        config.panel_wp,
+        latitude,
+        longitude,
+        config.tilt,
+        config.azimuth,
+        controller_efficiency=config.controller_efficiency,
+    )
+
+
+def _place(config: EnergyConfig) -> tuple[float, float]:
+    if config.source != "simulated":
+        if config.latitude is None or config.longitude is None:
+            raise BadInputError(
+                "energy.latitude and energy.longitude say where the panel stands: one is missing",
+                hint="set both, in degrees north and east",
+                code="NO_PLACE",
+            )
+        return config.latitude, config.longitude
+    record = _record(config.record)
     places = (("latitude", config.latitude, record.latitude), ("longitude", config.longitude, record.longitude))
     for name, configured, recorded in places:
         if configured is not None and abs(configured - recorded) > 0.5:
@@ -95,11 +127,4 @@ def _panel(config: EnergyConfig, record: Record) -> Panel:
                 hint=f"leave energy.{name} out, or take a record of that place",
                 code="WRONG_PLACE",
             )
-    return Panel(
-        config.panel_wp,
-        record.latitude,
-        record.longitude,
-        config.tilt,
-        config.azimuth,
-        controller_efficiency=config.controller_efficiency,
-    )
+    return record.latitude, record.longitude

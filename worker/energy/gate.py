@@ -17,6 +17,7 @@ from worker.energy.device import Device, Load
 from worker.energy.forecast import STEP_S, Forecaster
 from worker.energy.plan import project, seconds_until
 from worker.energy.planner import Planner
+from worker.energy.sensing import Sensing, may_sense
 from worker.energy.situation import (
     Action,
     Decision,
@@ -27,6 +28,7 @@ from worker.energy.situation import (
     OpenStake,
     RunningTask,
     Situation,
+    soc_of,
 )
 from worker.energy.source import PowerReading
 
@@ -296,6 +298,7 @@ class Gate:
         self._last_at: float | None = None
         self._speed = speed
         self._state = GateState()
+        self._sensing = False
         self._step: int | None = None
         self._step_sum = 0.0
         self._step_count = 0
@@ -355,6 +358,13 @@ class Gate:
         decision = decide(self._state, situation, self._config)
         self._state = decision.state
         return decision
+
+    def sense(self, reading: PowerReading) -> Sensing:
+        """Whether the device may work for itself now; asked after `decide`."""
+        mode = Mode.ASLEEP if reading.at < self._state.rest_until else self._state.mode
+        answer = may_sense(self._sensing, mode, soc_of(reading, self._battery), self._config)
+        self._sensing = answer.allowed
+        return answer
 
     def snapshot(self) -> dict[str, Any]:
         """What `restore` needs: JSON types only."""

@@ -40,6 +40,18 @@ class SimulatedPower:
         return self._speed
 
     @property
+    def trouble(self) -> str:
+        return ""
+
+    def check(self) -> str:
+        soc = self._state.stored_wh / self._battery.capacity_wh
+        return f"simulated by {self._replay.record.name}, battery at {soc:.0%}"
+
+    def sleep(self, seconds: float) -> bool:  # noqa: ARG002
+        """Never: it is the model that sleeps, its machine stays on."""
+        return False
+
+    @property
     def total(self) -> Flow:
         """All that passed since the start, gaps of the record included."""
         return self._total

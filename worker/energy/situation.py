@@ -23,6 +23,7 @@ class GateConfig(BaseModel):
     continue_above: float = Field(0.25, ge=0, le=1)
     sleep_below: float = Field(0.16, ge=0, le=1)
     wake_above: float = Field(0.30, ge=0, le=1)
+    duty_above: float = Field(0.50, ge=0, le=1, description="the device's own sensing and analyses")
     hysteresis: float = Field(0.05, ge=0, le=0.5)
     reserve_soc: float = Field(0.05, ge=0, le=1, description="kept above the low-voltage cut-off whatever happens")
     dwell_s: int = Field(1800, ge=0)
@@ -78,6 +79,15 @@ class OpenStake:
     stake_nrlc: int = 0
 
 
+def soc_of(reading: PowerReading, battery: Battery) -> float | None:
+    """The state of charge 0..1 that a reading tells; None is unknown."""
+    if reading.battery_soc is not None:
+        return reading.battery_soc
+    if reading.stored_wh is not None:
+        return reading.stored_wh / (reading.capacity_wh or battery.capacity_wh)
+    return None
+
+
 @dataclass(frozen=True)
 class Situation:
     now: int
@@ -95,12 +105,7 @@ class Situation:
 
     @property
     def soc(self) -> float | None:
-        reading = self.reading
-        if reading.battery_soc is not None:
-            return reading.battery_soc
-        if reading.stored_wh is not None:
-            return reading.stored_wh / (reading.capacity_wh or self.battery.capacity_wh)
-        return None
+        return soc_of(self.reading, self.battery)
 
     @property
     def stakes_s(self) -> float:

@@ -37,6 +37,23 @@ class PowerSource(Protocol):
         """Seconds of the source's clock in one second of the worker's: 1 for hardware."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What does not answer, in words; empty when all is well."""
+        ...
+
+    def check(self) -> str:
+        """Look whether all is there and as configured, and say what was found; `DeviceError` where it is not."""
+        ...
+
+    def sleep(self, seconds: float) -> bool:
+        """Switch the device off until `seconds` from now; False where it has nothing that would wake it.
+
+        Raises:
+            PewError: it should have worked and did not; the device stays on.
+        """
+        ...
+
     def read(self, now: float) -> PowerReading:
         """What is so at the worker's instant `now`."""
         ...

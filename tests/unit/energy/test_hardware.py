@@ -361,15 +361,16 @@ def test_sleep_sets_the_alarm_before_it_switches_off(tmp_path):
     assert chip.alarm() == (1, 1, 59, 30)
     assert order.exists()
     assert not power(meter).sleep(7200.0)
+    assert not power(meter, alarm=alarm, shutdown=("touch", str(order))).sleep(299.0)
     with pytest.raises(PewError, match="failed"):
-        power(meter, alarm=alarm, shutdown=("false",)).sleep(60.0)
+        power(meter, alarm=alarm, shutdown=("false",)).sleep(600.0)
     with pytest.raises(PewError, match="cannot switch"):
-        power(meter, alarm=alarm, shutdown=("no-such-command",)).sleep(60.0)
+        power(meter, alarm=alarm, shutdown=("no-such-command",)).sleep(600.0)
     order.unlink()
     alarm, bus = witty(chip)
     bus.chips.clear()
     with pytest.raises(DeviceError):
-        power(meter, alarm=alarm, shutdown=("touch", str(order))).sleep(60.0)
+        power(meter, alarm=alarm, shutdown=("touch", str(order))).sleep(600.0)
     assert not order.exists()
 
 

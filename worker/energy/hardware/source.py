@@ -19,6 +19,7 @@ _SNAPSHOT_VERSION = 1
 #: Below this voltage of a cell nothing is held back by the charge controller.
 _CURTAILED_CELL_V = 3.40
 _SHUTDOWN_S = 60.0
+_SHORTEST_SLEEP_S = 300.0
 
 
 class HardwarePower:
@@ -54,11 +55,9 @@ class HardwarePower:
 
     @property
     def trouble(self) -> str:
-        """Which meters do not answer, in words; empty when all do."""
         return "; ".join(self._trouble.values())
 
     def check(self) -> str:
-        """Look at every meter and the alarm; DeviceError at the first that is not as it should be."""
         said = [meter.check() for meter in self._meters]
         if self._alarm is not None:
             said.append(self._alarm.check())
@@ -89,15 +88,10 @@ class HardwarePower:
         )
 
     def sleep(self, seconds: float) -> bool:
-        """Set the alarm and switch the board off; False where that is not set up.
-
-        Raises:
-            PewError: the alarm is not set or the board cannot be switched off; it stays on.
-        """
-        if self._alarm is None or not self._shutdown:
+        # an alarm that rings before the board is off would never wake it
+        if self._alarm is None or not self._shutdown or seconds < _SHORTEST_SLEEP_S:
             return False
-        # what is over before the board is off would never wake it
-        self._alarm.wake_in(max(2 * _SHUTDOWN_S, seconds))
+        self._alarm.wake_in(seconds)
         try:
             done = subprocess.run(self._shutdown, capture_output=True, text=True, timeout=_SHUTDOWN_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
