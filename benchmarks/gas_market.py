@@ -35,8 +35,9 @@ def deploy_ours(web3: Web3, deployer: str, categories: Sequence[tuple[str, str, 
     rlc = deploy_rlc(web3, deployer)
     registries = [_create(web3, deployer, name) for name in ("AppRegistry", "DatasetRegistry", "WorkerpoolRegistry")]
     extension = _create(web3, deployer, "HubExtension", rlc.address, *registries)
+    ledger = _create(web3, deployer, "EnergyLedger")
     hub = web3.eth.contract(
-        address=Web3.to_checksum_address(_create(web3, deployer, "Hub", extension)),
+        address=Web3.to_checksum_address(_create(web3, deployer, "Hub", extension, ledger)),
         abi=published_abi("IexecInterfaceToken"),
     )
     for category in categories:

@@ -12,7 +12,17 @@ from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 
 from poco.hexes import address, to_hex
 
-CONTRACTS = ("hub", "rlc", "app_registry", "dataset_registry", "workerpool_registry", "app", "dataset", "workerpool")
+CONTRACTS = (
+    "hub",
+    "rlc",
+    "app_registry",
+    "dataset_registry",
+    "workerpool_registry",
+    "energy_ledger",
+    "app",
+    "dataset",
+    "workerpool",
+)
 #: Every event of the protocol that moves a task along.
 TASK_EVENTS = (
     "SchedulerNotice",

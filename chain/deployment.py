@@ -14,7 +14,7 @@ from poco.orders import Domain
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Addresses of one network; `block` is where to start reading logs."""
+    """Addresses of one network; `block` is where to start reading logs. iExec's own networks have no energy ledger."""
 
     network: str
     chain_id: int
@@ -24,6 +24,7 @@ class Deployment:
     app_registry: str
     dataset_registry: str
     workerpool_registry: str
+    energy_ledger: str | None = None
 
     @property
     def domain(self) -> Domain:
@@ -45,6 +46,7 @@ def load(path: Path) -> Deployment:
             app_registry=address(contracts["AppRegistry"]),
             dataset_registry=address(contracts["DatasetRegistry"]),
             workerpool_registry=address(contracts["WorkerpoolRegistry"]),
+            energy_ledger=address(contracts["EnergyLedger"]) if "EnergyLedger" in contracts else None,
         )
     except FileNotFoundError:
         raise BadInputError(

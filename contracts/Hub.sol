@@ -15,13 +15,15 @@ contract Hub is Marketplace, Poco {
     address private immutable _extension;
 
     constructor(
-        address extension
+        address extension,
+        address energyLedger
     )
         Marketplace(
             IHubViews(extension).appregistry(),
             IHubViews(extension).datasetregistry(),
             IHubViews(extension).workerpoolregistry()
         )
+        Poco(energyLedger)
     {
         _extension = extension;
         _owner = msg.sender;

@@ -16,6 +16,7 @@ from brownie import (
     AppRegistry,
     Contract,
     DatasetRegistry,
+    EnergyLedger,
     Hub,
     HubExtension,
     Rlc,
@@ -51,7 +52,7 @@ def hub_at(address: str) -> Contract:
 
 
 def deploy(deployer: Any) -> dict[str, Any]:
-    """Deploy token, registries and hub and create the categories.
+    """Deploy token, registries, energy ledger and hub and create the categories.
 
     Returns:
         The contracts by the name they have in the deployment file.
@@ -60,10 +61,12 @@ def deploy(deployer: Any) -> dict[str, Any]:
     rlc = Rlc.deploy(sender)
     registries = [registry.deploy(sender) for registry in (AppRegistry, DatasetRegistry, WorkerpoolRegistry)]
     extension = HubExtension.deploy(rlc, *registries, sender)
-    hub = hub_at(Hub.deploy(extension, sender).address)
+    ledger = EnergyLedger.deploy(sender)
+    hub = hub_at(Hub.deploy(extension, ledger, sender).address)
     for category in CATEGORIES:
         hub.createCategory(*category, sender)
-    return {"RLC": rlc, "hub": hub, **{registry._name: registry for registry in registries}}
+    named = (*registries, ledger)
+    return {"RLC": rlc, "hub": hub, **{contract._name: contract for contract in named}}
 
 
 def record(network_id: str, deployer: str, block: int, contracts: dict[str, Any]) -> dict[str, Any]:

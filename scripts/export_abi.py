@@ -16,6 +16,7 @@ INTERFACES = {
     "app_registry": "IAppRegistry",
     "dataset_registry": "IDatasetRegistry",
     "workerpool_registry": "IWorkerpoolRegistry",
+    "energy_ledger": "IEnergyLedger",
     "app": "IApp",
     "dataset": "IDataset",
     "workerpool": "IWorkerpool",

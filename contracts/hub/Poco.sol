@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IEnergyLedger} from "../interfaces/IEnergyLedger.sol";
 import {IOracleConsumer} from "../interfaces/IOracleConsumer.sol";
 import {IPoco} from "../interfaces/IPoco.sol";
 import {CodeStore} from "../libraries/CodeStore.sol";
 import {Consensus} from "../libraries/Consensus.sol";
 import {DealCode, DealData} from "../libraries/DealCode.sol";
 import {Signatures} from "../libraries/Signatures.sol";
+import {Tags} from "../libraries/Tags.sol";
 import {ContributionStatus, TaskStatus} from "../libraries/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title The life of a task
 abstract contract Poco is IPoco, Settlement {
+    IEnergyLedger private immutable _ledger;
+
+    constructor(address ledger) {
+        _ledger = IEnergyLedger(ledger);
+    }
+
     /// @inheritdoc IPoco
     function initialize(bytes32 dealId, uint256 index) public override returns (bytes32 taskId) {
         address code = _deals[dealId];
@@ -240,16 +248,24 @@ abstract contract Poco is IPoco, Settlement {
         address enclaveChallenge,
         bytes calldata signature
     ) private view {
+        if (deal.hasTag()) _checkTag(taskId, deal, enclaveChallenge);
         address signer = deal.poolOwner();
-        if (enclaveChallenge == address(0)) {
-            if (deal.needsEnclave()) revert EnclaveRequired(taskId);
-        } else if (_teeBroker != address(0)) {
-            signer = _teeBroker;
+        if (enclaveChallenge != address(0)) {
+            if (_teeBroker != address(0)) signer = _teeBroker;
         }
         bytes32 message = Signatures.personalMessage(
             keccak256(abi.encodePacked(msg.sender, taskId, enclaveChallenge))
         );
         if (!Signatures.isValid(signer, message, signature)) revert InvalidAuthorization(signer, msg.sender, taskId);
+    }
+
+    /// The worker may do what the deal asks for.
+    function _checkTag(bytes32 taskId, DealData deal, address enclaveChallenge) private view {
+        uint256 tag = deal.tag();
+        if (tag & Tags.ENCLAVE != 0 && enclaveChallenge == address(0)) revert EnclaveRequired(taskId);
+        if (tag & Tags.GREEN != 0 && !_ledger.isGreen(msg.sender, deal.workerpool())) {
+            revert NotNetPositive(msg.sender, deal.workerpool());
+        }
     }
 
     function _checkEnclave(

@@ -23,6 +23,7 @@ interface IPoco {
     error DeadlineNotReached(uint256 deadline);
     error AlreadyContributed(bytes32 taskId, address worker);
     error EnclaveRequired(bytes32 taskId);
+    error NotNetPositive(address worker, address workerpool);
     error InvalidAuthorization(address signer, address worker, bytes32 taskId);
     error InvalidEnclaveSignature(address enclave);
     error TooManyContributors(uint256 limit);

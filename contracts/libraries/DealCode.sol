@@ -197,10 +197,13 @@ library DealCode {
         }
     }
 
-    /// Whether the deal asks for an enclave: the lowest bit of its tag.
-    function needsEnclave(DealData data) internal pure returns (bool) {
-        if (!_has(data, TAG)) return false;
-        return _load(data, _datasetOffset(data) + (_has(data, DATASET) ? 48 : 0)) & 1 == 1;
+    function hasTag(DealData data) internal pure returns (bool) {
+        return _has(data, TAG);
+    }
+
+    /// What a deal that has a tag asks for, see Tags.
+    function tag(DealData data) internal pure returns (uint256) {
+        return _load(data, _datasetOffset(data) + (_has(data, DATASET) ? 48 : 0));
     }
 
     function _has(DealData data, uint256 flag) internal pure returns (bool) {

@@ -54,7 +54,7 @@ def sign_message(signer: Any, digest: str) -> str:
 
 def _errors() -> dict[bytes, tuple[str, list[str]]]:
     table = {}
-    for interface in ("IHub", "IRlc", "IAppRegistry", "IWorkerpoolRegistry", "IWorkerpool"):
+    for interface in ("IHub", "IRlc", "IAppRegistry", "IWorkerpoolRegistry", "IWorkerpool", "IEnergyLedger"):
         for entry in abi(interface):
             if entry["type"] == "error":
                 kinds = [part["type"] for part in entry["inputs"]]
@@ -112,6 +112,7 @@ class Market:
     app_registry: Any
     dataset_registry: Any
     workerpool_registry: Any
+    energy_ledger: Any
     domain: Domain
     admin: Any
     requester: Any
@@ -134,6 +135,7 @@ class Market:
             app_registry=contracts["AppRegistry"],
             dataset_registry=contracts["DatasetRegistry"],
             workerpool_registry=contracts["WorkerpoolRegistry"],
+            energy_ledger=contracts["EnergyLedger"],
             domain=Domain(chain.id, hub.address),
             admin=accounts[0],
             requester=accounts[1],
