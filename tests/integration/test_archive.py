@@ -39,7 +39,7 @@ class Archive:
     def publish(self, version):
         """Put a version of both packages in the place of what was there."""
         shutil.rmtree(self.folder / "pool", ignore_errors=True)
-        index = {architecture: "" for architecture in ARCHITECTURES}
+        index = dict.fromkeys(ARCHITECTURES, "")
         for architecture in ARCHITECTURES:
             for name, depends in (("pew-base", ""), ("pew-tool", "Depends: pew-base\n")):
                 index[architecture] += self._package(name, version, architecture, depends)
