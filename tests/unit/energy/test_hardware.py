@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from poco.errors import BadInputError, PewError
 from tests.unit.energy.chips import Bus, PiJuiceChip, WittyPiChip, ina219, ina226, victron_frame
+from worker.energy import EnergyConfig, create_gate, create_power_source
 from worker.energy.battery import Battery
 from worker.energy.device import board
 from worker.energy.hardware import ALARM_EXAMPLES, METER_EXAMPLES, AlarmConfig, HardwareConfig, MeterConfig
@@ -28,6 +29,7 @@ from worker.energy.hardware.wittypi import WittyPi, WittyPiConfig
 from worker.i2c import DeviceError, open_bus
 
 T0 = 1_800_000_000.0
+PLACED = {"source": "hardware", "latitude": 48.0, "longitude": 11.0}
 
 
 def ina(chip, *, driver="ina226", measures="panel", **more):
@@ -408,3 +410,37 @@ def test_a_bus_that_is_not_there():
     with pytest.raises(BadInputError, match="no I2C bus") as caught:
         open_bus(250)
     assert "raspi-config" in caught.value.hint
+
+
+def test_the_reference_shows_every_driver_as_it_is():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "hardware.md").read_text()
+    for text in (*METER_EXAMPLES, ALARM_EXAMPLES[1]):
+        assert text in page
+    example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["energy"]
+    config = EnergyConfig.model_validate(example)
+    assert config.hardware is not None
+    assert [meter.driver for meter in config.hardware.meters] == ["ina226", "witty-pi-4"]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"source": "hardware", "hardware": {"meters": [{"driver": "pijuice"}]}}, "latitude"),
+        (PLACED, "names no meters"),
+        (
+            {
+                "source": "hardware",
+                "latitude": 48.0,
+                "longitude": 11.0,
+                "hardware": {"meters": [{"driver": "pijuice"}]},
+            },
+            "I2C",
+        ),
+        ({"source": "solar"}, "unknown power source"),
+    ],
+)
+def test_settings_that_cannot_work_say_what_is_missing(section, said):
+    config = EnergyConfig.model_validate(section)
+    with pytest.raises(BadInputError, match=said) as caught:
+        create_gate(config, create_power_source(config) if "hardware" not in section or said == "I2C" else power())
+    assert caught.value.hint
