@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.energy.sun import Irradiance, clear_sky_ghi, extraterrestrial, split_ghi, sun_position, tilted
+from poco.sun import extraterrestrial, sun_position
+from worker.energy.sun import Irradiance, clear_sky_ghi, split_ghi, tilted
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from poco.sun import extraterrestrial, sun_position
 from worker.energy.panel import Panel
 from worker.energy.record import Interval, Record
-from worker.energy.sun import Irradiance, clear_sky_ghi, extraterrestrial, split_ghi, sun_position
+from worker.energy.sun import Irradiance, clear_sky_ghi, split_ghi
 
 #: Panel power is constant within one cell of this length, seconds.
 CELL_S = 300

@@ -10,17 +10,10 @@ import pandas as pd
 import pvlib
 import pytest
 
+from poco.sun import SunPosition, extraterrestrial, sun_position
 from worker.energy.panel import Panel, cell_temperature, pvwatts
 from worker.energy.record import open_record
-from worker.energy.sun import (
-    Irradiance,
-    SunPosition,
-    clear_sky_ghi,
-    extraterrestrial,
-    split_ghi,
-    sun_position,
-    tilted,
-)
+from worker.energy.sun import Irradiance, clear_sky_ghi, split_ghi, tilted
 
 SITES = {
     "Greensboro": (36.1, -79.95),
