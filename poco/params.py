@@ -6,6 +6,7 @@ import json
 import shlex
 from dataclasses import dataclass
 
+from poco import sensors
 from poco.errors import BadInputError
 
 MAX_PARAMS_BYTES = 16_384
@@ -16,7 +17,8 @@ MAX_INPUT_FILES = 64
 class DealParams:
     """What a standard task can be told.
 
-    `args` is the command line as written, `input_files` the URLs fetched into `/iexec_in`.
+    `args` is the command line as written, `input_files` the URLs fetched into `/iexec_in`; those that begin with
+    `sensor://` are asked of the device itself (`poco.sensors`).
     """
 
     args: str = ""
@@ -67,4 +69,6 @@ def parse(text: str) -> DealParams:
 
 def _checked(params: DealParams) -> DealParams:
     params.argv()
+    for url in filter(sensors.is_sensor, params.input_files):
+        sensors.parse(url)
     return params

@@ -1,4 +1,4 @@
-"""`python -m worker --config F [run|status|doctor]`."""
+"""`python -m worker --config F [run|status|doctor|sensors|export]`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,31 @@ from worker.config import WorkerConfig, load
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="A worker of a pool, on its own energy.")
-    parser.add_argument("command", nargs="?", choices=("run", "status", "doctor"), default="run")
-    parser.add_argument("--config", type=Path, required=True, help="the worker's YAML file")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("run", "status", "doctor", "sensors", "export"),
+        default="run",
+        help="run (default); status and doctor: how it is; sensors: print the section `sensors` with every default; "
+        "export: write what a sensor has measured into a file",
+    )
+    parser.add_argument("--config", type=Path, help="the worker's YAML file; all commands but sensors need it")
     parser.add_argument("--json", action="store_true", help="doctor: print JSON")
+    parser.add_argument(
+        "--sensor", choices=("weather", "camera"), default="weather", help="export: which (%(default)s)"
+    )
+    parser.add_argument("--last", type=int, default=86_400, metavar="S", help="export: seconds back (%(default)s)")
+    parser.add_argument("--output", type=Path, help="export: the file to write")
     given = parser.parse_args(argv)
+    if given.command == "sensors":
+        return sensors()
+    if given.config is None or (given.command == "export" and given.output is None):
+        parser.error(f"{given.command} needs --config" + (" and --output" if given.command == "export" else ""))
     commands: dict[str, Callable[[WorkerConfig], int]] = {
         "run": run,
         "status": status,
         "doctor": lambda config: doctor(config, as_json=given.json),
+        "export": lambda config: export(config, given.sensor, given.last, given.output),
     }
     try:
         return commands[given.command](load(given.config))
@@ -112,6 +129,22 @@ def doctor(config: WorkerConfig, *, as_json: bool) -> int:
         for finding in findings:
             print(finding.line())  # noqa: T201
     return 0 if all(finding.ok for finding in findings) else 1
+
+
+def sensors() -> int:
+    """The section `sensors` of the configuration, with every default and what it is for."""
+    from worker.sensors.config import commented
+
+    print(commented(), end="")  # noqa: T201
+    return 0
+
+
+def export(config: WorkerConfig, sensor: str, last: int, output: Path) -> int:
+    """What a sensor has measured, as a file; what was written, as JSON."""
+    from worker.sensors.export import export as write
+
+    print(json.dumps(write(config, sensor, last, output), indent=2))  # noqa: T201
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform as machine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,6 +16,7 @@ from oci.platform import parse as parse_platform
 from poco.errors import BadInputError
 from poco.wire import Address
 from worker.energy import EnergyConfig
+from worker.sensors.config import SensorsConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 
@@ -79,6 +80,7 @@ class WorkerConfig(_Section):
     fetch: FetchLimits = FetchLimits()
     fees: Fees = Fees()
     energy: EnergyConfig = EnergyConfig()
+    sensors: SensorsConfig | None = None
     poll_seconds: int = Field(20, ge=1, le=120)
     watch_seconds: float = Field(10.0, gt=0, le=600)
     meter_seconds: float = Field(1.0, gt=0, le=60)
@@ -122,8 +124,10 @@ def load(path: Path) -> WorkerConfig:
         )
         raise BadInputError(f"{path}: {wrong}", hint="see docs/reference/worker.md") from None
     base = path.resolve().parent
-    places = {
+    places: dict[str, Any] = {
         key: Path(os.path.normpath(base / getattr(config, key).expanduser()))
         for key in ("deployment", "keystore", "password_file", "data_dir")
     }
+    if config.sensors is not None:
+        places["sensors"] = config.sensors.at(base)
     return config.model_copy(update=places)

@@ -62,7 +62,14 @@ class Doctor:
             ("data_dir", self._data_dir),
             ("energy", self._energy),
         )
-        return [self._one(what, call) for what, call in examinations]
+        return [self._one(what, call) for what, call in (*examinations, *self._sensors())]
+
+    def _sensors(self) -> list[tuple[str, Callable[[], str]]]:
+        if self._config.sensors is None:
+            return []
+        from worker.sensors import checks  # only devices with sensors need what it imports
+
+        return checks.examinations(self._config.sensors, self._config.name, self._config.platform)
 
     def _one(self, what: str, call: Callable[[], str]) -> Finding:
         try:

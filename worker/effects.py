@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from poco import params
+from poco import params, sensors
 from poco.errors import BadInputError, Cause, PewError
 from poco.result import ResultError, digest
 from poco.wire import Logs
@@ -31,6 +31,9 @@ from worker.runner.folders import TaskFolder
 from worker.runner.outputs import OutFolder, require_size, write_zip
 from worker.runner.protocol import Control, Finished, Runner, RunSpec
 from worker.table import Do, What
+
+if TYPE_CHECKING:
+    from worker.sensors.inputs import SensorInputs
 
 _MB = 1_048_576
 _VERIFY_SECONDS = 60
@@ -62,6 +65,7 @@ class Performer:
     runner: Runner
     guard: Guard
     log: Log
+    sensors: SensorInputs | None = None
 
     def perform(self, do: Do, replicate: Replicate, stop: threading.Event) -> Happened | None:
         """Do it; None where there is nothing to tell (given up, or not known yet)."""
@@ -125,6 +129,10 @@ class Performer:
 
     def _gate(self, replicate: Replicate, _stop: threading.Event) -> Happened:
         facts = _facts(replicate)
+        lacking = self._lacking(facts)
+        if lacking:
+            self.log.info("offer_declined", task=replicate.task_id, reason=lacking)
+            return _happened(replicate, What.DECLINED, cause=Cause.SENSOR_UNAVAILABLE, reason=lacking)
         decision = self.guard.weigh(
             Offer(
                 replicate.task_id,
@@ -144,6 +152,17 @@ class Performer:
             return _happened(replicate, What.ADMITTED)
         return _happened(replicate, What.DECLINED, cause=Cause.ENERGY, reason=decision.reason)
 
+    def _lacking(self, facts: Facts) -> str:
+        """Which sensor the task asks for that this device cannot give; empty when none."""
+        for url in params.parse(facts.params).input_files:
+            if not sensors.is_sensor(url):
+                continue
+            asked = sensors.parse(url)
+            lacking = self.sensors.lacking(asked, time.time()) if self.sensors else "this worker has no sensors"
+            if lacking:
+                return lacking
+        return ""
+
     def _pull(self, replicate: Replicate, stop: threading.Event) -> Happened:
         facts = _facts(replicate)
         image = self.runner.pull(facts.image, facts.checksum, stop.is_set)
@@ -156,7 +175,12 @@ class Performer:
         fetcher = Fetcher(self.config.fetch, stop.is_set)
         if facts.dataset is not None:
             fetcher.dataset(facts.dataset, facts.dataset_url, facts.dataset_checksum, folder.inputs)
-        fetcher.inputs(params.parse(facts.params).input_files, folder.inputs)
+        asked = params.parse(facts.params).input_files
+        for url in filter(sensors.is_sensor, asked):
+            if self.sensors is None:
+                raise RunError(Cause.INPUT_FILES_DOWNLOAD_FAILED, "this worker has no sensors", "ask one that has")
+            self.sensors.give(sensors.parse(url), folder.inputs / input_name(url), time.time())
+        fetcher.inputs(tuple(url for url in asked if not sensors.is_sensor(url)), folder.inputs)
         return _happened(replicate, What.FETCHED)
 
     def _run(self, replicate: Replicate, stop: threading.Event) -> Happened:

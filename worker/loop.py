@@ -55,6 +55,7 @@ _TROUBLE_SECONDS = 5.0
 _SAVE_SECONDS = 15.0
 _KEEP_SECONDS = 90 * 86_400
 _REDO_SECONDS = 5.0
+_DUTY_ENDS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,13 @@ class Loop:
         self._config, self._journal, self._chain, self._link, self._runner = config, journal, chain, link, runner
         self._log = log
         self._power = Power(config.energy, journal, time.time())
-        self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log)
+        self._duty = None
+        if config.sensors is not None:
+            from worker.duty import Duty  # only devices with sensors need what it imports
+
+            self._duty = Duty(config, runner, self._power, self._at_work, log)
+        inputs = self._duty.inputs if self._duty is not None else None
+        self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log, inputs)
         self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform)
         self._events: queue.Queue[tuple[Event, threading.Event | None]] = queue.Queue()
         self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})
@@ -115,6 +122,10 @@ class Loop:
         }
         for name, body in bodies.items():
             threading.Thread(target=self._alive, args=(name, body), name=name, daemon=True).start()
+        duties = self._duty.bodies(self._over) if self._duty is not None else {}
+        own = [threading.Thread(target=self._alive, args=item, name=item[0], daemon=True) for item in duties.items()]
+        for thread in own:
+            thread.start()
         ticked = time.monotonic()
         while not self._over.is_set():
             try:
@@ -131,6 +142,8 @@ class Loop:
             if self._drain.is_set() and not self._state.draining:
                 self._begin_drain()
         self._lanes.close()
+        for thread in own:
+            thread.join(_DUTY_ENDS_SECONDS)
         self._power.save()
         self._log.info("stopped")
 
@@ -214,6 +227,10 @@ class Loop:
 
     # drain
 
+    def _at_work(self) -> bool:
+        """Whether a paid task is at hand."""
+        return any(r.stage in SLOT_STAGES for r in self._state.replicates.values())
+
     def _begin_drain(self) -> None:
         self._log.info("draining")
         self._handle(Drain())
@@ -225,7 +242,7 @@ class Loop:
         end = time.monotonic() + self._config.drain_seconds
         while time.monotonic() < end and not self._over.wait(0.1):
             replicates = self._state.replicates.values()
-            at_work = any(r.stage in SLOT_STAGES for r in replicates) or self._lanes.busy(Do.RUN, Do.CLEAN)
+            at_work = self._at_work() or self._lanes.busy(Do.RUN, Do.CLEAN)
             if not at_work and not core.in_hand(replicates) and not self._journal.next_report():
                 break
         try:

@@ -1,4 +1,4 @@
-"""Whether the device may work for itself: camera on, analyses of its own readings. Paid work has thresholds of its own."""
+"""Whether the device may work for itself: camera on, analyses running. Paid work has thresholds of its own."""
 
 from __future__ import annotations
 

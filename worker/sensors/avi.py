@@ -1,7 +1,7 @@
 """MJPEG in AVI: the container in which footage is kept, given to programs and replayed.
 
-Layout: Microsoft's AVI RIFF file reference: RIFF "AVI " with LIST hdrl (avih, LIST strl with strh and strf), LIST movi with a
-chunk "00dc" for each picture, and idx1.
+Layout: Microsoft's AVI RIFF file reference: RIFF "AVI " with LIST hdrl (avih, LIST strl with strh and strf), LIST movi
+with a chunk "00dc" for each picture, and idx1.
 """
 
 from __future__ import annotations

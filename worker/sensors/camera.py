@@ -147,9 +147,9 @@ class RpiCamera(StreamCamera):
             raise DeviceError("rpicam-vid is not installed", "apt-get install rpicam-apps (Raspberry Pi OS)")
         s = self._config
         return [
-            program, "--codec", "mjpeg", "--quality", str(s.quality), "--width", str(s.width), "--height", str(s.height),
-            "--framerate", str(s.fps), "--camera", str(s.camera), "--timeout", "0", "--nopreview", "--flush",
-            "--output", "-",
+            program, "--codec", "mjpeg", "--quality", str(s.quality), "--camera", str(s.camera),
+            "--width", str(s.width), "--height", str(s.height), "--framerate", str(s.fps),
+            "--timeout", "0", "--nopreview", "--flush", "--output", "-",
         ]  # fmt: skip
 
 

@@ -31,11 +31,14 @@ class Clips:
     Args:
         folder: made when missing; what a power cut left open there is removed.
         keep_mb: budget of the folder.
+        read_only: leave the folder as it is; another process records there.
     """
 
-    def __init__(self, folder: Path, keep_mb: float) -> None:
+    def __init__(self, folder: Path, keep_mb: float, *, read_only: bool = False) -> None:
         self.folder = folder
         self._keep = int(keep_mb * _MB)
+        if read_only:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         for left in folder.glob("*.part"):
@@ -59,7 +62,7 @@ class Clips:
     def all(self) -> list[Clip]:
         """All whole clips, the oldest first."""
         found = []
-        for path in self.folder.iterdir():
+        for path in self.folder.iterdir() if self.folder.exists() else ():
             match = _NAME.fullmatch(path.name)
             if match is not None:
                 found.append(Clip(path, int(match[1]) / 1000, int(match[2]) / 1000))
@@ -99,11 +102,10 @@ class Clips:
             total -= sizes[clip.path]
 
 
-def join(clips: list[Clip], target: Path) -> int:
+def join(clips: list[Clip], target: Path, width: int, height: int) -> int:
     """One AVI of several clips; returns how many pictures it has."""
-    pictures = 0
     span = sum(clip.end - clip.start for clip in clips)
-    with avi.Writer(target, 0, 0) as writer:
+    with avi.Writer(target, width, height) as writer:
         for clip in clips:
             for picture in avi.frames(clip.path):
                 writer.add(picture)

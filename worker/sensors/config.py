@@ -21,7 +21,9 @@ class Bme280(_Section):
 
     kind: Literal["bme280"] = "bme280"
     bus: int = Field(1, ge=0, le=255, description="/dev/i2c-<bus>; the pin header of a Raspberry Pi is bus 1")
-    address: int = Field(0x76, ge=0x03, le=0x77, description="118 (0x76) with SDO at ground, 119 (0x77) with SDO at 3.3 V")
+    address: int = Field(
+        0x76, ge=0x03, le=0x77, description="118 (0x76) with SDO at ground, 119 (0x77) with SDO at 3.3 V"
+    )
 
 
 class Bh1750(_Section):
@@ -29,7 +31,9 @@ class Bh1750(_Section):
 
     kind: Literal["bh1750"] = "bh1750"
     bus: int = Field(1, ge=0, le=255, description="/dev/i2c-<bus>")
-    address: int = Field(0x23, ge=0x03, le=0x77, description="35 (0x23) with ADDR at ground, 92 (0x5c) with ADDR at 3.3 V")
+    address: int = Field(
+        0x23, ge=0x03, le=0x77, description="35 (0x23) with ADDR at ground, 92 (0x5c) with ADDR at 3.3 V"
+    )
     lux_per_wm2: float = Field(116.0, gt=0, le=1e6, description="of daylight; a diffuser's loss comes off: calibrate")
 
 
@@ -65,7 +69,9 @@ class WeatherReplay(_Section):
     """A recorded CSV, again and again."""
 
     kind: Literal["replay"] = "replay"
-    path: Path = Field(Path("weather.csv"), description="columns as in docs/reference/sensors.md; relative to this file")
+    path: Path = Field(
+        Path("weather.csv"), description="columns as in docs/reference/sensors.md; relative to this file"
+    )
 
 
 class WeatherSimulated(_Section):
@@ -94,7 +100,9 @@ class _Pictures(_Section):
     height: int = Field(480, ge=32, le=4096, description="pixels")
     fps: float = Field(2.0, ge=0.1, le=30, description="pictures a second that are kept")
     clip_seconds: float = Field(60.0, ge=1, le=600, description="one file each; a power cut loses at most the open one")
-    for_tasks: bool = Field(False, description="let pictures leave this device in paid tasks that ask for sensor://camera")
+    for_tasks: bool = Field(
+        False, description="let pictures leave this device in paid tasks that ask for sensor://camera"
+    )
 
 
 class RpiCamera(_Pictures):
@@ -151,7 +159,9 @@ class Mqtt(_Section):
     tls: bool = Field(False, description="check the broker's certificate against this system's authorities")
     username: str = Field("", description="empty: none")
     password_file: Path | None = Field(None, description="chmod 600; relative to this file")
-    topic: str = Field("pew", pattern=r"^[^/+#\s][^+#\s]*$", description="messages go to <topic>/<name of the worker>/...")
+    topic: str = Field(
+        "pew", pattern=r"^[^/+#\s][^+#\s]*$", description="messages go to <topic>/<name of the worker>/..."
+    )
     discovery_prefix: str = Field(
         "homeassistant", pattern=r"^[^/+#\s]*$", description="of Home Assistant; empty: no discovery"
     )
@@ -216,8 +226,16 @@ def _placed(section: Any, base: Path) -> Any:
 
 
 #: Where each part stands in the YAML; the parts that are one of several carry their `kind`.
-WEATHER_BACKENDS = (Bme280, Bh1750, ReferenceCell, Anemometer, RainGauge, WeatherReplay, WeatherSimulated)
-CAMERA_BACKENDS = (RpiCamera, V4l2Camera, CameraReplay, CameraSimulated)
+WEATHER_BACKENDS: tuple[type[BaseModel], ...] = (
+    Bme280,
+    Bh1750,
+    ReferenceCell,
+    Anemometer,
+    RainGauge,
+    WeatherReplay,
+    WeatherSimulated,
+)
+CAMERA_BACKENDS: tuple[type[BaseModel], ...] = (RpiCamera, V4l2Camera, CameraReplay, CameraSimulated)
 
 
 def commented() -> str:
@@ -232,10 +250,10 @@ def _lines() -> Iterator[str]:
         yield f"      # {_said(backend)}"
         first, *rest = _fields(backend, "        ")
         yield from ("      - " + first.strip(), *rest)
-    for number, backend in enumerate(CAMERA_BACKENDS):
-        yield f"  # {_said(backend)}"
+    for number, camera in enumerate(CAMERA_BACKENDS):
+        yield f"  # {_said(camera)}"
         off = "  # " if number else "  "
-        yield from (off + line for line in ("camera:", *_fields(backend, "  ")))
+        yield from (off + line for line in ("camera:", *_fields(camera, "  ")))
     for name, part in (("keep", Keep), ("mqtt", Mqtt)):
         yield from (f"  # {_said(part)}", f"  {name}:", *_fields(part, "    "))
     for name, program in (("motion_detection", Program), ("weather_station", WeatherProgram)):

@@ -77,7 +77,13 @@ def discovery(config: SensorsConfig, mqtt: Mqtt, name: str) -> Message | None:
     for key, component in components.items():
         component["unique_id"] = f"{topics.id}_{key}"
     body = {
-        "dev": {"ids": [topics.id], "name": name, "mf": "Positive Energy Worker", "mdl": "Solar worker", "sw": _VERSION},
+        "dev": {
+            "ids": [topics.id],
+            "name": name,
+            "mf": "Positive Energy Worker",
+            "mdl": "Solar worker",
+            "sw": _VERSION,
+        },
         "o": {"name": "positive-energy-worker", "sw": _VERSION},
         "availability_topic": topics.availability,
         "cmps": components,

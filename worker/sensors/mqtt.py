@@ -130,7 +130,8 @@ def check(config: Mqtt, name: str) -> str:
         client.connect(config.host, config.port, 10)
     except (OSError, ValueError) as error:
         raise PewError(
-            f"no broker answers at {where}: {error}", hint="start it (`systemctl start mosquitto`), or correct sensors.mqtt"
+            f"no broker answers at {where}: {error}",
+            hint="start it (`systemctl start mosquitto`), or correct sensors.mqtt",
         ) from None
     client.loop_start()
     came = answered.wait(_CONNECT_SECONDS)

@@ -61,11 +61,15 @@ class Pulses:
         try:
             import gpiozero
         except ImportError:
-            raise BadInputError("GPIO needs the packages gpiozero and lgpio", hint="pip install gpiozero lgpio") from None
+            raise BadInputError(
+                "GPIO needs the packages gpiozero and lgpio", hint="pip install gpiozero lgpio"
+            ) from None
         try:
             self._input = gpiozero.Button(self._pin, pull_up=True)
         except gpiozero.GPIOPinInUse:
-            raise BadInputError(f"GPIO {self._pin} is used twice", hint="give each instrument a pin of its own") from None
+            raise BadInputError(
+                f"GPIO {self._pin} is used twice", hint="give each instrument a pin of its own"
+            ) from None
         except gpiozero.BadPinFactory:
             raise DeviceError(
                 "no GPIO pins can be used here",

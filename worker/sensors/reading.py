@@ -60,7 +60,9 @@ def from_csv(text: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, fl
     rows = csv.reader(text)
     header = [field.strip() for field in next(rows, [])]
     if "time" not in header or not COLUMNS.keys() & set(header):
-        raise BadInputError(f"{name} has no header of readings", hint="the first line names time and " + ", ".join(COLUMNS))
+        raise BadInputError(
+            f"{name} has no header of readings", hint="the first line names time and " + ", ".join(COLUMNS)
+        )
     last: int | None = None
     for fields in rows:
         if not any(fields):

@@ -1,7 +1,7 @@
 """What is kept of the sensors: readings, what waits for the broker, and what the analyses found.
 
-SQLite with write-ahead log and `synchronous=FULL`: what was written is there after a power cut. The file is bounded: old
-rows go first, and their space is given back. A file that the storage has damaged is set aside, not trusted.
+SQLite with write-ahead log and `synchronous=FULL`: what was written is there after a power cut. The file is bounded:
+old rows go first, and their space is given back. A file that the storage has damaged is set aside, not trusted.
 """
 
 from __future__ import annotations
@@ -185,7 +185,9 @@ class Store:
 
     def last_analysis(self, program: str) -> tuple[float, float, dict[str, Any]] | None:
         """(start, end, summary) of the program's newest span."""
-        rows = self._rows("SELECT start, end, summary FROM analyses WHERE program = ? ORDER BY id DESC LIMIT 1", program)
+        rows = self._rows(
+            "SELECT start, end, summary FROM analyses WHERE program = ? ORDER BY id DESC LIMIT 1", program
+        )
         return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 
     # bounds
