@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps stop clean distclean
+.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ engine: ## make sure a Docker Engine runs, with foreign binaries and a registry 
 demo: export PEW_STARTED := $(shell date +%s)
 demo: engine setup ## the whole chain of work: order, three workers, consensus, payment, result
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m scripts.demo
+
+network: engine setup ## the same network, for trying things out: stays until Ctrl-C
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m scripts.network
 
 test: setup ## lint, types, contracts, unit, integration and end-to-end tests
 	@exec .venv/bin/python -m ops.check

@@ -132,7 +132,7 @@ def test(settings: Settings, names: tuple[str, ...], root: Path, registry: str, 
         if agree:
             raise PewError(
                 f"{name}: the result is not the one that dapp.yaml names",
-                hint=f"meant? pew dapp test {name} --accept writes the new digest down",
+                hint=f"if it should be: pew dapp test {name} --accept writes the new digest down",
             )
         raise PewError(
             f"{name}: the platforms do not agree, so its workers would not",

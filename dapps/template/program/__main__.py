@@ -25,7 +25,7 @@ def main(arguments, environment):
     """Run the task; returns the exit code."""
     for name in sorted(environment):
         if name.startswith("IEXEC_"):
-            print(f"{name}={environment[name]}")  # the requester sees what a program prints when it fails
+            print(f"{name}={environment[name]}")  # in the log of the worker
     wanted = parse(arguments)
     try:
         paths = inputs(environment)
