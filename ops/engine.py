@@ -141,15 +141,26 @@ def ensure_registry() -> str:
 def _unpack_registry() -> None:
     TOOLS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TOOLS) as folder:
-        try:
-            run(["apt-get", "download", "-q", "docker-registry"], cwd=Path(folder))
-        except CommandError:
-            if not _is_root():
-                raise
-            _apt_update()
-            run(["apt-get", "download", "-q", "docker-registry"], cwd=Path(folder))
-        run(["dpkg-deb", "-x", next(Path(folder).glob("*.deb")), folder])
+        unpack(Path(folder), "docker-registry")
         (Path(folder) / "usr" / "bin" / "docker-registry").rename(TOOLS / "docker-registry")
+
+
+def unpack(folder: Path, *packages: str) -> None:
+    """Download Debian packages and unpack their files below `folder`; nothing is installed, nothing started.
+
+    Raises:
+        SetupError: they cannot be had.
+    """
+    try:
+        run(["apt-get", "download", "-q", *packages], cwd=folder)
+    except CommandError:
+        if not _is_root():
+            raise
+        _apt_update()
+        run(["apt-get", "download", "-q", *packages], cwd=folder)
+    for package in folder.glob("*.deb"):
+        run(["dpkg-deb", "-x", package, folder])
+        package.unlink()
 
 
 def ensure() -> dict[str, Any]:
