@@ -33,16 +33,16 @@ ACCOUNTS = 100
 def deploy_ours(web3: Web3, deployer: str, categories: Sequence[tuple[str, str, int]] = ()) -> Poco:
     """Our contracts as Brownie compiled them, with the original's token, seen through the original's ABI."""
     rlc = deploy_rlc(web3, deployer)
-    registries = [_create(web3, deployer, name) for name in ("AppRegistry", "DatasetRegistry", "WorkerpoolRegistry")]
-    extension = _create(web3, deployer, "HubExtension", rlc.address, *registries)
-    ledger = _create(web3, deployer, "EnergyLedger")
+    names = ("AppRegistry", "DatasetRegistry", "WorkerpoolRegistry")
+    registries = [deploy_built(web3, deployer, name) for name in names]
+    extension = deploy_built(web3, deployer, "HubExtension", rlc.address, *registries)
+    ledger = deploy_built(web3, deployer, "EnergyLedger")
     hub = web3.eth.contract(
-        address=Web3.to_checksum_address(_create(web3, deployer, "Hub", extension, ledger)),
+        address=Web3.to_checksum_address(deploy_built(web3, deployer, "Hub", extension, ledger)),
         abi=published_abi("IexecInterfaceToken"),
     )
     for category in categories:
         hub.functions.createCategory(*category).transact({"from": deployer, "gas": GAS_LIMIT})
-    names = ("AppRegistry", "DatasetRegistry", "WorkerpoolRegistry")
     contracts = [
         web3.eth.contract(address=Web3.to_checksum_address(address), abi=published_abi(name))
         for name, address in zip(names, registries, strict=True)
@@ -50,14 +50,21 @@ def deploy_ours(web3: Web3, deployer: str, categories: Sequence[tuple[str, str, 
     return Poco(hub, rlc, *contracts)
 
 
-def _create(web3: Web3, deployer: str, name: str, *arguments: str) -> str:
+def deploy_built(web3: Web3, deployer: str, name: str, *arguments: str) -> str:
+    """Create one of our contracts as Brownie compiled it; its address."""
+    artifact = built(name)
+    contract = web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
+    data = contract.constructor(*arguments).data_in_transaction
+    return deploy_code(web3, deployer, data)
+
+
+def built(name: str) -> dict[str, Any]:
+    """What Brownie made of a contract: `abi`, `bytecode` and more. PewError where it is not compiled."""
     path = ROOT / "build" / "contracts" / f"{name}.json"
     if not path.exists():
         raise PewError(f"{name} is not compiled", hint="run `brownie compile`")
-    built = json.loads(path.read_text())
-    contract = web3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
-    data = contract.constructor(*arguments).data_in_transaction
-    return deploy_code(web3, deployer, data)
+    artifact: dict[str, Any] = json.loads(path.read_text())
+    return artifact
 
 
 def wallets(number: int) -> list[Wallet]:

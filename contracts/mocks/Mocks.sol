@@ -5,25 +5,48 @@ import {IERC1271} from "../interfaces/IERC1271.sol";
 import {IERC734} from "../interfaces/IERC734.sol";
 import {IOracleConsumer} from "../interfaces/IOracleConsumer.sol";
 
-/// A wallet that signs for whatever hashes it was told, and calls what its owner says.
+/// A wallet that signs for whatever hashes it was told, and calls what its owner says. It can be told to answer badly.
 contract ContractWallet is IERC1271 {
+    enum Answer {
+        BY_LIST,
+        REVERT,
+        WRONG_WORD,
+        SHORT,
+        LONGER_WORD
+    }
+
     mapping(bytes32 => bool) public approved;
+    Answer public answer;
+
+    function setAnswer(Answer answer_) external {
+        answer = answer_;
+    }
 
     function approveHash(bytes32 hash) external {
         approved[hash] = true;
     }
 
     function execute(address target, bytes calldata data) external {
-        (bool success, bytes memory answer) = target.call(data);
+        (bool success, bytes memory returned) = target.call(data);
         if (!success) {
             assembly {
-                revert(add(answer, 32), mload(answer))
+                revert(add(returned, 32), mload(returned))
             }
         }
     }
 
     function isValidSignature(bytes32 hash, bytes calldata) external view override returns (bytes4) {
-        return approved[hash] ? IERC1271.isValidSignature.selector : bytes4(0);
+        bytes4 magic = IERC1271.isValidSignature.selector;
+        if (answer == Answer.REVERT) revert("not today");
+        if (answer == Answer.WRONG_WORD) return ~magic;
+        if (answer == Answer.SHORT || answer == Answer.LONGER_WORD) {
+            bool short = answer == Answer.SHORT;
+            assembly {
+                mstore(0, or(magic, 1))
+                return(0, sub(32, mul(28, short)))
+            }
+        }
+        return approved[hash] ? magic : bytes4(0);
     }
 }
 
@@ -68,7 +91,7 @@ contract Receiver is IOracleConsumer {
         if (mode == Mode.REENTER) (reentered, ) = target.call(payload);
         if (mode == Mode.LONG_ANSWER) {
             assembly {
-                revert(0, 20000)
+                revert(0, 180000)
             }
         }
         received[id] = result;
@@ -81,5 +104,69 @@ contract Babbler {
         assembly {
             return(0, 100000)
         }
+    }
+}
+
+/// A signer that tries to move its money at the hub while it is asked, and signs in any case.
+contract ReentrantSigner {
+    address public target;
+    bytes public payload;
+
+    function set(address target_, bytes calldata payload_) external {
+        target = target_;
+        payload = payload_;
+    }
+
+    /// Not a view, as ERC-1271 wants it: whoever asks must see to that.
+    function isValidSignature(bytes32, bytes calldata) external returns (bytes4) {
+        (bool success, ) = target.call(payload);
+        success;
+        return IERC1271.isValidSignature.selector;
+    }
+}
+
+/// A token that calls the receiver of a transfer, and a receiver that withdraws again when it is called.
+contract HookedToken {
+    mapping(address => uint256) public balanceOf;
+    uint256 public totalSupply = 1e15;
+    uint8 public constant decimals = 9;
+
+    constructor() {
+        balanceOf[msg.sender] = totalSupply;
+    }
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        return _move(msg.sender, to, value);
+    }
+
+    function transferFrom(address from, address to, uint256 value) external returns (bool) {
+        return _move(from, to, value);
+    }
+
+    function _move(address from, address to, uint256 value) private returns (bool) {
+        balanceOf[from] -= value;
+        balanceOf[to] += value;
+        if (to.code.length > 0) {
+            (bool success, ) = to.call(abi.encodeWithSignature("tokensReceived(uint256)", value));
+            success;
+        }
+        return true;
+    }
+}
+
+/// Who is called by the token while the hub pays it out.
+contract GreedyHolder {
+    address public hub;
+    bool public gotMore;
+
+    function withdraw(address hub_, uint256 amount) external {
+        hub = hub_;
+        (bool success, ) = hub_.call(abi.encodeWithSignature("withdraw(uint256)", amount));
+        require(success, "refused");
+    }
+
+    function tokensReceived(uint256 value) external {
+        (bool success, ) = hub.call(abi.encodeWithSignature("withdraw(uint256)", value));
+        if (success) gotMore = true;
     }
 }

@@ -110,6 +110,7 @@ abstract contract Registry is IRegistry {
             revert NotAuthorized(msg.sender, tokenId);
         }
         delete _approved[tokenId];
+        emit Approval(owner, address(0), tokenId);
         _leave(owner, tokenId);
         _join(to, tokenId);
         emit Transfer(from, to, tokenId);
