@@ -10,12 +10,13 @@ from eth_abi.abi import decode
 from web3 import Web3
 
 from benchmarks.gas_market import built
-from poco.hexes import keccak, to_bytes, to_hex, uint256
+from poco.hexes import ZERO_ADDRESS, keccak, to_bytes, to_hex, uint256
+from poco.ids import authorization_hash, deal_id, result_hash, result_seal, task_id
 from poco.orders import NO_DATASET, AppOrder, Order, RequestOrder, WorkerpoolOrder
 from tests.contracts.differential.campaign import Campaign
-from tests.contracts.differential.cast import RLC, Party
+from tests.contracts.differential.cast import RLC, Party, personal
 from tests.contracts.differential.stage import HUGE
-from tests.contracts.differential.twin import GAS, Side, Twin, revert_data, signature
+from tests.contracts.differential.twin import GAS, Pair, Side, Twin, revert_data, signature
 
 #: where the original keeps its state (PocoStorageLib), and the place of a mapping in it; ours begins at slot 0
 ORIGINAL_STORAGE = 0x5862653C6982C162832160CF30593645E8487B257E44D77CDD6B51EEE2651B00
@@ -149,6 +150,25 @@ class Contrast:
     def _store(self, side: int, slot: bytes, value: int) -> None:
         hub = self.sides[side].hub.address
         self.twin.rpc("anvil_setStorageAt", hub, to_hex(slot), to_hex(uint256(value)))
+
+
+def first_task(contrast: Contrast, both: list[list[Order]]) -> Pair:
+    """Match, and start the first task of the deal; its ids."""
+    assert contrast.takes(contrast.matches(both), contrast.cast.admin) == BOTH
+    deals = [deal_id(each, 0) for each in contrast.hashes(both, 3)]
+    assert contrast.takes(contrast.about("initialize", deals, 0), contrast.cast.admin) == BOTH
+    return task_id(deals[0], 0), task_id(deals[1], 0)
+
+
+def contributions(contrast: Contrast, ids: Pair, worker: str, digest: str) -> list[Any]:
+    """Calls of `contribute` by an address."""
+    authorizations = [personal(authorization_hash(worker, each)) for each in ids]
+    signed = contrast.cast.schedulers[0].sign((authorizations[0], authorizations[1]))
+    made = []
+    for side, each, sign in zip(contrast.sides, ids, signed, strict=True):
+        hashes = to_bytes(result_hash(each, digest)), to_bytes(result_seal(worker, each, digest))
+        made.append(side.hub.functions.contribute(to_bytes(each), *hashes, ZERO_ADDRESS, b"", sign))
+    return made
 
 
 def selector_of(entry: dict[str, Any]) -> str:

@@ -1,32 +1,12 @@
 """Differences from the original: numbers and lengths that have a limit in ours."""
 
 from ops.real_poco import published_abi
-from poco.hexes import ZERO_ADDRESS, keccak, to_bytes, to_hex
-from poco.ids import authorization_hash, deal_id, result_hash, result_seal, task_id
-from tests.contracts.differential.cast import personal
-from tests.contracts.differential.contrast import BOTH, ORIGINAL_ONLY
+from poco.hexes import keccak, to_bytes, to_hex
+from tests.contracts.differential.contrast import BOTH, ORIGINAL_ONLY, contributions, first_task
 from tests.contracts.differential.tasks import DIGESTS
 
 LONG = 24_600
 GAS = 30_000_000
-
-
-def first_task(contrast, both):
-    """Match, and start the first task of the deal; its ids."""
-    assert contrast.takes(contrast.matches(both), contrast.cast.admin) == BOTH
-    deals = [deal_id(each, 0) for each in contrast.hashes(both, 3)]
-    assert contrast.takes(contrast.about("initialize", deals, 0), contrast.cast.admin) == BOTH
-    return tuple(task_id(deal, 0) for deal in deals)
-
-
-def contributions(contrast, ids, worker, digest):
-    """Calls of `contribute` by an address."""
-    signed = contrast.cast.schedulers[0].sign(tuple(personal(authorization_hash(worker, each)) for each in ids))
-    made = []
-    for side, each, sign in zip(contrast.sides, ids, signed, strict=True):
-        hashes = to_bytes(result_hash(each, digest)), to_bytes(result_seal(worker, each, digest))
-        made.append(side.hub.functions.contribute(to_bytes(each), *hashes, ZERO_ADDRESS, b"", sign))
-    return made
 
 
 def pools(contrast):

@@ -6,7 +6,8 @@ from eth_abi.abi import decode
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
 from poco.orders import DatasetOrder
 from tests.contracts.differential.cast import LONGER_WORD, SHORT
-from tests.contracts.differential.contrast import BOTH, NEITHER, ORIGINAL_ONLY, OURS_ONLY
+from tests.contracts.differential.contrast import BOTH, NEITHER, ORIGINAL_ONLY, OURS_ONLY, contributions, first_task
+from tests.contracts.differential.tasks import DIGESTS
 from tests.contracts.differential.twin import revert_data
 
 HASH = "0x" + "5a" * 32
@@ -81,6 +82,16 @@ def test_compatibility_of_what_is_not_registered(contrast):
             in contrast.ask(side, "assertDatasetDealCompatibility", order.as_tuple(), logs[0]["args"]["dealid"])
         )
     assert verdicts == [False, True]
+
+
+def test_green_tasks(contrast):
+    """The highest bit of a tag: ours takes only workers that are net positive in the energy ledger."""
+    green = "0x80" + "00" * 31
+    ids = first_task(contrast, contrast.orders(request={"tag": green}))
+    worker = contrast.cast.workers[0]
+    calls = contributions(contrast, ids, worker.address, DIGESTS[0])
+    assert contrast.refusal(calls[0], worker)[0] == "NotNetPositive"
+    assert contrast.takes(calls, worker) == ORIGINAL_ONLY
 
 
 @pytest.mark.parametrize(
