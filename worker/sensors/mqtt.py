@@ -64,15 +64,18 @@ class Publisher:
         """Publish some of what waits; False when nothing could be done."""
         waiting = self._store.waiting(_AT_ONCE)
         sent = [(number, self._client.publish(m.topic, m.payload, qos=1, retain=m.retain)) for number, m in waiting]
+        last = None
         for number, info in sent:
             try:
                 info.wait_for_publish(_ACKNOWLEDGED_SECONDS)
             except (RuntimeError, ValueError):
-                return False
+                break
             if not info.is_published():
-                return False
-            self._store.delivered(number)
-        return bool(sent)
+                break
+            last = number
+        if last is not None:
+            self._store.delivered(last)
+        return last is not None
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:

@@ -32,6 +32,8 @@ _MB = 1_000_000
 _WAL_BYTES = 1_000_000
 #: Part of the rows that goes when the file is too large.
 _SHARE = 20
+#: Readings in memory at once.
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ class Store:
             self._queue(db, say(total))
 
     def readings(self, start: int, end: int) -> Iterator[tuple[int, dict[str, float | None]]]:
-        """(Unix seconds, reading) from `start` to `end`, both included, in order; a thousand at a time in memory."""
-        query = "SELECT * FROM readings WHERE at BETWEEN ? AND ? ORDER BY at LIMIT 1000"
+        """(Unix seconds, reading) from `start` to `end`, both included, in order; some at a time in memory."""
+        query = f"SELECT * FROM readings WHERE at BETWEEN ? AND ? ORDER BY at LIMIT {_PAGE}"  # noqa: S608
         while rows := self._rows(query, start, end):
             for at, *values in rows:
                 yield int(at), dict(zip(COLUMNS, values, strict=True))
@@ -166,9 +168,9 @@ class Store:
         return [(number, Message(topic, bytes(payload), bool(retain))) for number, topic, payload, retain in rows]
 
     def delivered(self, number: int) -> None:
-        """The broker has it."""
+        """The broker has this message and all before it."""
         with self._transaction() as db:
-            db.execute("DELETE FROM outbox WHERE id = ?", (number,))
+            db.execute("DELETE FROM outbox WHERE id <= ?", (number,))
 
     # analyses
 
@@ -209,7 +211,7 @@ class Store:
             self._vacuum()
 
     def _vacuum(self) -> None:
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def size(self) -> int:

@@ -47,8 +47,8 @@ class Bus:
 class Bme280Chip:
     """The memory map of BST-BME280-DS002: it measures when forced mode is written, and takes its time.
 
-    Calibration words of temperature and pressure are those of the worked example in BST-BMP280-DS001, section 3.12 (both
-    chips share these formulas).
+    Calibration words of temperature and pressure are those of the worked example in BST-BMP280-DS001, section 3.12;
+    both chips share these formulas.
     """
 
     T = (27504, 26435, -1000)
@@ -56,6 +56,7 @@ class Bme280Chip:
 
     def __init__(
         self,
+        *,
         adc_t: int = 519888,
         adc_p: int = 415148,
         adc_h: int = 0x6F00,

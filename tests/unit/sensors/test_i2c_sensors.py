@@ -44,16 +44,17 @@ def integer_humidity(adc: int, fine: int, h: tuple[int, ...]) -> float:
     return min(max(v, 0), 419430400) / 4096 / 1024
 
 
-@given(
-    st.integers(0x4000, 0xA000), st.integers(400_000, 620_000), st.integers(60, 90), st.integers(340, 380),
-    st.integers(0, 5), st.integers(280, 360), st.integers(-80, 80), st.integers(20, 40),
+words = st.tuples(
+    st.integers(60, 90), st.integers(340, 380), st.integers(0, 5), st.integers(280, 360), st.integers(-80, 80),
+    st.integers(20, 40),
 )  # fmt: skip
-def test_humidity_agrees_with_the_integer_formula(
-    adc: int, adc_t: int, h1: int, h2: int, h3: int, h4: int, h5: int, h6: int
-) -> None:
-    words = Calibration(Bme280Chip.T, Bme280Chip.P, (h1, h2, h3, h4, h5, h6))
-    _, fine = words.temperature(adc_t)
-    assert words.humidity(adc, fine) == pytest.approx(integer_humidity(adc, round(fine), words.h), abs=0.05)
+
+
+@given(st.integers(0x4000, 0xA000), st.integers(400_000, 620_000), words)
+def test_humidity_agrees_with_the_integer_formula(adc: int, adc_t: int, h: tuple[int, ...]) -> None:
+    chip = Calibration(Bme280Chip.T, Bme280Chip.P, h)
+    _, fine = chip.temperature(adc_t)
+    assert chip.humidity(adc, fine) == pytest.approx(integer_humidity(adc, round(fine), h), abs=0.05)
 
 
 @given(st.tuples(*(st.integers(low, high) for low, high in (
