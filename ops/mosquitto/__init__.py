@@ -5,11 +5,15 @@ On a device or at home take the package itself (`apt-get install mosquitto`) wit
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import getpass
+import hashlib
 import os
+import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ops.console import SetupError
@@ -47,30 +51,48 @@ def ensure_mosquitto() -> str:
     return str(found) if found else "container"
 
 
-def start_mosquitto(stack: Stack, port: int, *, name: str = "mosquitto") -> Process:
-    """Start a broker on loopback that anybody on this machine may use; what it retains ends with the run's folder.
+def start_mosquitto(
+    stack: Stack, port: int, *, name: str = "mosquitto", users: Mapping[str, str] | None = None
+) -> Process:
+    """Start a broker on loopback; what it retains ends with the run's folder.
 
     Args:
         stack: the run it belongs to.
         port: for MQTT.
         name: of the process.
+        users: who may use it, with their passwords; None: anybody on this machine.
     """
     require_ports({name: (port, "port")})
     data = stack.run_dir / name
     data.mkdir(exist_ok=True)
     where = ensure_mosquitto()
+    passwords = data / "passwords"
+    passwords.write_text("".join(f"{user}:{_hashed(password)}\n" for user, password in (users or {}).items()))
     if where == "container":
         argv: list[str | Path] = ["docker", "run", "--rm", "--label", f"{RUN_LABEL}={stack.run_id}"]
-        argv += ["-p", f"{HOST}:{port}:1883", _IMAGE, "mosquitto", "-c", "/mosquitto-no-auth.conf"]
+        config = _settings(1883, "0.0.0.0", "mosquitto", Path("/data"), guarded=users is not None)  # noqa: S104
+        (data / "mosquitto.conf").write_text(config)
+        argv += ["-p", f"{HOST}:{port}:1883", "-v", f"{data}:/data", _IMAGE, "mosquitto", "-c", "/data/mosquitto.conf"]
         return stack.start(name, argv, ready=port, timeout=120)
-    config = stack.run_dir / f"{name}.conf"
-    config.write_text(
-        f"listener {port} {HOST}\nallow_anonymous true\nuser {getpass.getuser()}\n"
-        f"persistence true\npersistence_location {data}/\n"
-    )
+    config = _settings(port, HOST, getpass.getuser(), data, guarded=users is not None)
+    (data / "mosquitto.conf").write_text(config)
     libraries = [str(path.parent) for path in _FOLDER.glob("usr/lib/*/libcjson.so.1")]
     path = os.pathsep.join([*libraries, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
-    return stack.start(name, [where, "-c", config], env={"LD_LIBRARY_PATH": path} if path else {}, ready=port)
+    return stack.start(
+        name, [where, "-c", data / "mosquitto.conf"], env={"LD_LIBRARY_PATH": path} if path else {}, ready=port
+    )
+
+
+def _settings(port: int, host: str, user: str, data: Path, *, guarded: bool) -> str:
+    who = f"allow_anonymous false\npassword_file {data}/passwords" if guarded else "allow_anonymous true"
+    return f"listener {port} {host}\n{who}\nuser {user}\npersistence true\npersistence_location {data}/\n"
+
+
+def _hashed(password: str) -> str:
+    """As mosquitto_passwd writes it: PBKDF2 with SHA-512, a salt of 12 bytes."""
+    salt, rounds = secrets.token_bytes(12), 101
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    return f"$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
 def _made(folder: Path) -> Path:
