@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps stop clean distclean
+.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-dapps: engine setup ## images, their reproducibility and golden inputs, mo
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@.venv/bin/pew dapp build
+
+worker-image: setup ## cross-build the image of the worker itself for arm64 and amd64
+	@.venv/bin/python -m scripts.worker_image
 
 stop: ## end what an earlier run left running
 	@[ ! -x .venv/bin/python ] || .venv/bin/python -m ops.stack stop

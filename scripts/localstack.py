@@ -209,8 +209,16 @@ class LocalStack:
         argv: list[str | Path] = [sys.executable, "-m", "scheduler", "--config", path]
         return self.stack.start("scheduler", argv, ready=f"{self.scheduler_url}/config", timeout=60)
 
-    def start_worker(self, name: str, pool: str, platform: str, energy: Mapping[str, Any], **settings: Any) -> Process:
-        """`python -m worker` with the wallet of that name, on a platform."""
+    def start_worker(
+        self,
+        name: str,
+        pool: str,
+        platform: str,
+        energy: Mapping[str, Any],
+        program: Sequence[str | Path] = (sys.executable, "-m", "worker"),
+        **settings: Any,
+    ) -> Process:
+        """`python -m worker`, or another program that is one, with the wallet of that name, on a platform."""
         folder = self.run_dir / "workers" / name
         config = {
             "scheduler_url": self.scheduler_url,
@@ -228,7 +236,7 @@ class LocalStack:
             **settings,
         }
         path = self._configure(folder / "config.yaml", config)
-        return self.stack.start(name, [sys.executable, "-m", "worker", "--config", path])
+        return self.stack.start(name, [*program, "--config", path])
 
     def retire(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """End workers in an orderly way; what each harvested and consumed, Wh, as its meter and journal say."""

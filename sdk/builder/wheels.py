@@ -70,6 +70,11 @@ def _download(lock: Path, platform: str, folder: Path) -> None:
             f"{missing[1]} has no wheel for {platform} (or PyPI cannot be reached)",
             hint="leave the platform out, or take another package",
         )
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise PewError(
+            f"PyPI, or a mirror, sends another package than {lock.name} names",
+            hint="lock again, if the package was replaced on purpose",
+        )
     said = next((line for line in done.stderr.splitlines() if line.startswith("ERROR:")), done.stderr.strip()[-200:])
     said = re.sub(r"\bhttps?://\S+", "the index", said)
     raise PewError(f"The Python packages of {lock.name} cannot be fetched: {said}", hint="check the network and pip")
