@@ -171,7 +171,7 @@ def start_anvil(stack: Stack, port: int) -> str:
             hint="it comes for linux-amd64 only; elsewhere: python -m benchmarks.gas --chain ganache",
         )
     argv: list[str | Path] = [program, "--host", HOST, "--port", str(port), "--silent", "--steps-tracing"]
-    argv += ["--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS)]
+    argv += ["--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--prune-history"]
     stack.start("anvil", argv, ready=port)
     return f"http://{HOST}:{port}"
 

@@ -47,7 +47,8 @@ def anvil() -> Iterator[str]:
     port = free_port()
     command = [str(program), "--port", str(port), "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--silent"]
     command += ["--base-fee", "0", "--gas-price", "0", "--gas-limit", "60000000", "--hardfork", "shanghai"]
-    command += ["--timestamp", str(GENESIS)]
+    # past states are never asked for, and would fill gigabytes of the disk
+    command += ["--timestamp", str(GENESIS), "--prune-history"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
