@@ -49,9 +49,9 @@ class Native(_Model):
 
 
 class Wheels(_Model):
-    """Python packages: a lock with hashes, beside what is in `files`, and where they go in the image."""
+    """Python packages: locks with hashes, beside what is in `files`, and where they go in the image."""
 
-    lock: str
+    locks: list[str] = Field(min_length=1)
     target: str
 
 

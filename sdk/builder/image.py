@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import oci.layout
 import oci.platform
@@ -22,6 +23,8 @@ from sdk.builder import locks, native, packages, rootfs, sources, wheels
 from sdk.builder.description import LAYERS, Description, Image, PackageLayer, load
 
 PUSH_TIMEOUT_S = 300.0
+#: What makes the layers of a kind.
+_MAKERS = {"packages": (packages, rootfs), "wheels": (wheels,)}
 #: The user that tasks run as.
 STRANGER = "65532:65532"
 #: What a tar's field for times can hold.
@@ -133,7 +136,8 @@ class Builder:
             for number, (layer, locked) in enumerate(zip(image.layers, lock, strict=True))
         ]
         if image.wheels:
-            layers.append(self._wheel_layer(image.name, source / image.wheels.lock, image.wheels.target, platform))
+            paths = [source / lock for lock in image.wheels.locks]
+            layers.append(self._wheel_layer(image.name, paths, image.wheels.target, platform))
         layers.append(self._program_layer(source, image, platform))
         config = ImageConfig(
             entrypoint=tuple(image.entrypoint),
@@ -160,11 +164,11 @@ class Builder:
         what = f"{image.name}: {len(locked)} packages for {platform}"
         return self._cached(("packages", [asdict(each) for each in locked], layer.drop, number == 0), make, what)
 
-    def _wheel_layer(self, name: str, lock: Path, target: str, platform: str) -> Layer:
-        text = lock.read_text() if lock.is_file() else ""
+    def _wheel_layer(self, name: str, paths: list[Path], target: str, platform: str) -> Layer:
+        texts = [path.read_text() if path.is_file() else "" for path in paths]
         what = f"{name}: Python packages for {platform}"
         return self._cached(
-            ("wheels", text, target, platform), lambda: wheels.tree(lock, platform, target, self._cache), what
+            ("wheels", texts, target, platform), lambda: wheels.tree(paths, platform, target, self._cache), what
         )
 
     def _program_layer(self, source: Path, image: Image, platform: str) -> Layer:
@@ -179,7 +183,7 @@ class Builder:
             tree.file(unit.output, native.compile_shared(texts, platform, unit.flags, self._cache), 0o755)
         return self._store.put_layer(tree, self._mtime)
 
-    def _cached(self, parts: tuple[object, ...], make: Callable[[], Tree], what: str) -> Layer:
+    def _cached(self, parts: tuple[Any, ...], make: Callable[[], Tree], what: str) -> Layer:
         """The layer of a tree that its parts determine; `what` is told when it had to be made."""
         note = self._cache / "layers" / f"{_key(*parts, self._mtime)}.json"
         try:
@@ -209,7 +213,7 @@ def _source_date() -> int:
     return int(text)
 
 
-def _key(*parts: object) -> str:
+def _key(kind: str, *parts: object) -> str:
     """A cache key that changes with its parts and with the code that makes layers of them."""
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (packages, rootfs, wheels, oci.layout))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + code).hexdigest()
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (*_MAKERS[kind], oci.layout))
+    return hashlib.sha256(json.dumps((kind, *parts), sort_keys=True).encode() + code).hexdigest()

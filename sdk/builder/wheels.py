@@ -1,4 +1,4 @@
-"""Python packages of a foreign architecture: the wheels that a hashed lock names, fetched by pip, unpacked by us.
+"""Python packages of a foreign architecture: the wheels that hashed locks name, fetched by uv for the target.
 
 Nothing is compiled and no code of a package runs here. A lock with a package that has no wheel for the platform is
 refused.
@@ -8,55 +8,61 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tempfile
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from oci.layout import Tree
 from poco.errors import BadInputError, PewError
 
-#: Debian 12's Python and glibc.
-PYTHON, GLIBC_MINOR = "3.11", 36
-#: Python's names of the platforms' architectures.
-MACHINES = {"linux/arm/v7": "armv7l", "linux/arm64": "aarch64", "linux/amd64": "x86_64"}
-_OLDEST_GLIBC = {"linux/arm/v7": 17, "linux/arm64": 17, "linux/amd64": 5}
-_MISSING = re.compile(r"No matching distribution found for (\S+)")
+#: Debian 12's Python.
+PYTHON = "3.11"
+#: uv's names of platforms with Debian 12's glibc; it knows none of arm/v7.
+TARGETS = {"linux/arm64": "aarch64-manylinux_2_36", "linux/amd64": "x86_64-manylinux_2_36"}
 FETCH_TIMEOUT_S = 600
+#: What an installer writes down of itself; programs start as modules, so scripts are left out too.
+_NOTES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
+_NO_WHEEL = re.compile(r"Because (\S+?)==\S+ has no (?:wheels|usable wheels|.*wheels with a matching)")
 
 
-def tree(lock: Path, platform: str, target: str, cache: Path) -> Tree:
-    """The packages of a lock, as an installer would put them into the folder `target` of an image.
+def tree(locks: Sequence[Path], platform: str, target: str, cache: Path) -> Tree:
+    """The packages of locks, as an installer would put them into the folder `target` of an image.
 
     Raises:
-        BadInputError: there is no lock, or a package of it has no wheel for the platform.
-        PewError: pip is not there, or the packages cannot be fetched.
+        BadInputError: a lock is missing, or a package of it has no wheel for the platform.
+        PewError: uv is not there, or the packages cannot be fetched.
     """
-    if not lock.is_file():
-        raise BadInputError(f"There is no lock of Python packages {lock.name}", hint="check 'wheels'")
+    if platform not in TARGETS:
+        raise BadInputError(
+            f"Python packages cannot be had for {platform}", hint=f"there are wheels for {', '.join(TARGETS)}"
+        )
+    for lock in locks:
+        if not lock.is_file():
+            raise BadInputError(f"There is no lock of Python packages {lock.name}", hint="check 'wheels'")
     cache.mkdir(parents=True, exist_ok=True)
     found = Tree()
-    with tempfile.TemporaryDirectory(dir=cache, prefix="wheels-") as folder:
-        _download(lock, platform, Path(folder))
-        for wheel in sorted(Path(folder).glob("*.whl")):
-            _unpack(wheel, found, target)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="wheels-") as name:
+        folder = Path(name)
+        _install(locks, platform, folder)
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.is_file() and _belongs(inside):
+                found.file(f"{target}/{inside.as_posix()}", path.read_bytes())
     return found
 
 
-def tags(platform: str) -> list[str]:
-    """The platform tags (PEP 600) of wheels that run on Debian 12."""
-    machine = MACHINES[platform]
-    old = ["manylinux2014"] if _OLDEST_GLIBC[platform] == 17 else ["manylinux2014", "manylinux2010", "manylinux1"]
-    names = [f"manylinux_2_{minor}" for minor in range(GLIBC_MINOR, _OLDEST_GLIBC[platform] - 1, -1)]
-    return [f"{name}_{machine}" for name in (*names, *old, "linux")]
+def _belongs(path: Path) -> bool:
+    top = path.parts[0]
+    noted = top.endswith(".dist-info") and path.name in _NOTES
+    return not (noted or top == "bin" or top.startswith(".") or "__pycache__" in path.parts)
 
 
-def _download(lock: Path, platform: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON]
-    command += ["--implementation=cp", f"--abi=cp{PYTHON.replace('.', '')}", "--abi=abi3", "--abi=none"]
-    command += [f"--platform={tag}" for tag in tags(platform)]
-    command += ["--dest", str(folder), "--requirement", str(lock)]
+def _install(locks: Sequence[Path], platform: str, folder: Path) -> None:
+    command = [_uv(), "pip", "install", "--quiet", "--no-progress", "--target", str(folder), "--link-mode", "copy"]
+    command += ["--python-platform", TARGETS[platform], "--python-version", PYTHON]
+    command += ["--only-binary", ":all:", "--no-deps", "--require-hashes"]
+    for lock in locks:
+        command += ["--requirements", str(lock)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=FETCH_TIMEOUT_S
@@ -65,30 +71,24 @@ def _download(lock: Path, platform: str, folder: Path) -> None:
         raise PewError(f"The Python packages did not come within {FETCH_TIMEOUT_S} s", hint="try again") from error
     if done.returncode == 0:
         return
-    if missing := _MISSING.search(done.stderr):
+    said = " ".join(done.stderr.split())
+    if missing := _NO_WHEEL.search(said):
         raise BadInputError(
-            f"{missing[1]} has no wheel for {platform} (or PyPI cannot be reached)",
-            hint="leave the platform out, or take another package",
+            f"{missing[1]} has no wheel for {platform}", hint="leave the platform out, or take another package"
         )
-    if "DO NOT MATCH THE HASHES" in done.stderr:
+    names = ", ".join(lock.name for lock in locks)
+    if "Hash mismatch" in said:
         raise PewError(
-            f"PyPI, or a mirror, sends another package than {lock.name} names",
+            f"PyPI, or a mirror, sends another package than {names} says",
             hint="lock again, if the package was replaced on purpose",
         )
-    said = next((line for line in done.stderr.splitlines() if line.startswith("ERROR:")), done.stderr.strip()[-200:])
-    said = re.sub(r"\bhttps?://\S+", "the index", said)
-    raise PewError(f"The Python packages of {lock.name} cannot be fetched: {said}", hint="check the network and pip")
+    said = re.sub(r"\b(?:https?|file)://\S+", "the index", said)[-300:]
+    raise PewError(f"The Python packages of {names} cannot be fetched: {said}", hint="check the network")
 
 
-def _unpack(wheel: Path, found: Tree, target: str) -> None:
-    """Unpack as PEP 427 says, less scripts and headers: programs start as modules."""
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.infolist():
-            if entry.is_dir():
-                continue
-            parts = entry.filename.split("/")
-            if parts[0].endswith(".data"):
-                if parts[1] not in ("purelib", "platlib"):
-                    continue
-                parts = parts[2:]
-            found.file(f"{target}/{'/'.join(parts)}", archive.read(entry))
+def _uv() -> str:
+    try:
+        from uv import find_uv_bin
+    except ImportError as error:
+        raise PewError("The installer 'uv' is needed for 'wheels', and is not there", hint="pip install uv") from error
+    return str(find_uv_bin())

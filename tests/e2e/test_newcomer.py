@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -58,6 +59,7 @@ def arm_worker(local):
     local.wait_for_workers(4, START_SECONDS)
     yield local.wallets[ARM_WORKER].address
     local.stack.stop_process(ARM_WORKER)
+    subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
 
 
 def test_from_a_copy_to_a_paid_run(local, arm_worker, tmp_path, monkeypatch, capsys):
