@@ -47,6 +47,27 @@ int main(int argc, char **argv) {
         sleep(atoi(argv[2]));
         return 0;
     }
+    if (is(mode, "copy")) {  /* the first input file */
+        char path[512], block[4096];
+        snprintf(path, sizeof path, "/iexec_in/%s", getenv("IEXEC_INPUT_FILE_NAME_1"));
+        int in = open(path, O_RDONLY), out = open("/iexec_out/result.txt", O_WRONLY | O_CREAT, 0644);
+        for (ssize_t n; (n = read(in, block, sizeof block)) > 0;) (void)!write(out, block, n);
+        computed("/iexec_out/result.txt");
+        return in < 0;
+    }
+    if (is(mode, "checkpoint")) {  /* one step a run, kept; as many steps as asked for */
+        char path[512], text[16] = "";
+        snprintf(path, sizeof path, "%s/steps", getenv("IEXEC_CHECKPOINT"));
+        int file = open(path, O_RDONLY);
+        if (file >= 0) { (void)!read(file, text, sizeof text - 1); close(file); }
+        int done = atoi(text) + 1;
+        snprintf(text, sizeof text, "%d", done);
+        put(path, text);
+        if (done < atoi(argv[2])) sleep(60);
+        put("/iexec_out/result.txt", text);
+        computed("/iexec_out/result.txt");
+        return 0;
+    }
     if (is(mode, "nothing")) return 0;
     if (is(mode, "points")) { computed(argv[2]); return 0; }
     if (is(mode, "link")) {
@@ -70,7 +91,7 @@ int main(int argc, char **argv) {
         static char block[1 << 20];
         for (int n = 0; n < 100000; n++) {
             char name[64];
-            snprintf(name, sizeof name, "/iexec_out/%d", n);
+            snprintf(name, sizeof name, "%s/%d", argc > 2 ? argv[2] : "/iexec_out", n);
             int file = open(name, O_WRONLY | O_CREAT, 0644);
             if (file < 0) break;
             for (int i = 0; i < 4; i++) (void)!write(file, block, sizeof block);
