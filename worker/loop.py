@@ -331,6 +331,7 @@ class Loop:
         try:
             if self._power.rest(resume_at, time.time()):
                 self._log.info("switched_off", resume_at=resume_at)
+                self._over.set()  # no drain: what is open is taken up again after the sleep
         except PewError as error:
             self._log.warning("stays_on", why=error.message, hint=error.hint)
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import docker
@@ -231,10 +231,10 @@ def test_contribution_deadline_ends_a_run(bench: Callable[[], Bench]) -> None:
     assert caught.value.cause is Cause.CONTRIBUTION_TIMEOUT
 
 
-@pytest.mark.parametrize("trick", ["disk", "files"])
-def test_disk_is_limited(bench: Callable[[], Bench], trick: str) -> None:
+@pytest.mark.parametrize("trick", [("disk",), ("files",), ("disk", "/iexec_checkpoint")], ids=" ".join)
+def test_disk_is_limited(bench: Callable[[], Bench], trick: tuple[str, ...]) -> None:
     one = bench()
-    assert one.fails(trick).cause is Cause.OUTPUT_TOO_LARGE
+    assert one.fails(*trick).cause is Cause.OUTPUT_TOO_LARGE
 
 
 def test_memory_is_limited(bench: Callable[[], Bench]) -> None:
@@ -332,6 +332,38 @@ def test_what_something_else_killed_is_run_again(bench: Callable[[], Bench]) -> 
 
     threading.Thread(target=kill).start()
     assert one.run("sleep", "3").exit_code == 0
+    assert one.rows[-1].attempt == 2
+
+
+def cut_off(one: Bench, *argv: str) -> None:
+    """Run until the program has left a checkpoint, then lose the container as a power cut would."""
+    before = len(one.rows)
+    thread = threading.Thread(target=lambda: _quietly(one, *argv))
+    thread.start()
+    while len(one.rows) == before:
+        time.sleep(0.05)
+    time.sleep(2)
+    one.stopped = True
+    thread.join()
+    one.stopped = False
+    one.rows.append(replace(one.rows[-1], boot="the boot before"))
+
+
+def test_after_power_cuts_a_program_goes_on_from_its_checkpoint(bench: Callable[[], Bench]) -> None:
+    one = bench()
+    for _ in range(4):
+        cut_off(one, "checkpoint", "5")
+    assert one.run("checkpoint", "5").exit_code == 0
+    assert one.result() == "5"
+    assert one.rows[-1].attempt == 1, "cuts do not count for a program that gets on"
+    one.folder.drop_work()
+    assert not one.folder.checkpoint.exists()
+
+
+def test_without_a_checkpoint_power_cuts_are_counted(bench: Callable[[], Bench]) -> None:
+    one = bench()
+    cut_off(one, "sleep", "60")
+    assert one.run("sleep", "1").exit_code == 0
     assert one.rows[-1].attempt == 2
 
 

@@ -131,7 +131,11 @@ class DockerRunner:
             if state["Status"] == "exited" and not _was_interrupted(state, row):
                 elapsed = _instant(state["FinishedAt"]) - row.at
                 return container, replace(row, ran_seconds=row.ran_seconds + max(0.0, elapsed), at=time.time())
-        return self._begin(spec, control, row.attempt + 1 if row is not None else 1)
+        if row is None:
+            return self._begin(spec, control, 1)
+        # who goes on from a checkpoint gets further with every power cut; who starts anew may never end
+        got_on = row.boot != _boot_id() and spec.folder.has_checkpoint
+        return self._begin(spec, control, row.attempt if got_on else row.attempt + 1)
 
     def _begin(self, spec: RunSpec, control: Control, attempt: int) -> tuple[Any, ContainerRow]:
         if attempt > _MAX_ATTEMPTS:
@@ -190,7 +194,8 @@ class DockerRunner:
 
     def _too_large(self, spec: RunSpec) -> bool:
         try:
-            require_size(spec.folder.out, self._limits.output_mb * _MB, self._limits.output_files)
+            for folder in (spec.folder.out, spec.folder.checkpoint):
+                require_size(folder, self._limits.output_mb * _MB, self._limits.output_files)
         except ResultError:
             return True
         return False
@@ -236,7 +241,7 @@ class DockerRunner:
             Cause.APP_COMPUTE_FAILED: f"the program ended with exit code {exit_code}",
             Cause.APP_COMPUTE_TIMEOUT: f"the program was not ready after {spec.seconds} s",
             Cause.OUTPUT_TOO_LARGE: f"the program wrote more than {self._limits.output_mb} MB "
-            f"or {self._limits.output_files} files",
+            f"or {self._limits.output_files} files into /iexec_out or its checkpoint",
             Cause.CONTRIBUTION_TIMEOUT: "the contribution deadline passed before the program was ready",
         }[Cause(cause)]
         if verdict.get("out_of_memory"):

@@ -20,12 +20,16 @@ def container_user() -> tuple[int, int]:
 
 
 class TaskFolder:
-    """`<tasks>/<task id>/` with `in`, `out` and `result.zip`; nobody else on this machine may enter it."""
+    """`<tasks>/<task id>/` with `in`, `out`, `checkpoint` and `result.zip`; nobody else on this machine may enter it.
+
+    `checkpoint` outlives the attempts at one run: a program that was cut off finds there what it left.
+    """
 
     def __init__(self, tasks: Path, task_id: str) -> None:
         self.root = tasks / bytes32(task_id)
         self.inputs = self.root / "in"
         self.out = self.root / "out"
+        self.checkpoint = self.root / "checkpoint"
         self.zip = self.root / "result.zip"
 
     def make(self) -> None:
@@ -34,26 +38,33 @@ class TaskFolder:
         self.root.chmod(0o700)
         self.inputs.mkdir(exist_ok=True)
         self.inputs.chmod(0o755)
-        self._make_out()
+        for folder in (self.out, self.checkpoint):
+            _for_the_program(folder)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the program has left anything to go on from."""
+        return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
 
     def empty_out(self) -> None:
         """A fresh `out` for another attempt."""
         _remove(self.out)
-        self._make_out()
+        _for_the_program(self.out)
 
     def drop_work(self) -> None:
-        """Remove inputs and outputs; the zip stays."""
-        _remove(self.inputs)
-        _remove(self.out)
+        """Remove inputs, outputs and checkpoint; the zip stays."""
+        for folder in (self.inputs, self.out, self.checkpoint):
+            _remove(folder)
 
     def remove(self) -> None:
         _remove(self.root)
 
-    def _make_out(self) -> None:
-        self.out.mkdir(exist_ok=True)
-        self.out.chmod(0o700)
-        if os.geteuid() == 0:
-            os.chown(self.out, *container_user())
+
+def _for_the_program(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, *container_user())
 
 
 def _remove(folder: Path) -> None:

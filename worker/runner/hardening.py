@@ -11,6 +11,8 @@ from worker.config import DockerLimits
 from worker.runner.folders import container_user
 from worker.runner.protocol import RunSpec
 
+#: Where a program finds its checkpoint folder: the value of IEXEC_CHECKPOINT.
+CHECKPOINT = "/iexec_checkpoint"
 _MB = 1_048_576
 _MAX_VOLUMES = 16
 
@@ -29,11 +31,11 @@ def options(spec: RunSpec, limits: DockerLimits, volumes: dict[str, Any] | None)
     tmpfs = {"/tmp": tmp}  # noqa: S108  (inside the container)
     for path in sorted(volumes or {})[:_MAX_VOLUMES]:
         clean = posixpath.normpath("/" + path.lstrip("/"))
-        if clean not in ("/", "/iexec_in", "/iexec_out"):
+        if clean not in ("/", "/iexec_in", "/iexec_out", CHECKPOINT):
             tmpfs[clean] = tmp
     return {
         "command": spec.argv,
-        "environment": spec.env,
+        "environment": {**spec.env, "IEXEC_CHECKPOINT": CHECKPOINT},
         "user": f"{uid}:{gid}",
         "hostname": "worker",
         "network_mode": "bridge" if spec.network else "none",
@@ -55,5 +57,6 @@ def options(spec: RunSpec, limits: DockerLimits, volumes: dict[str, Any] | None)
         "mounts": [
             Mount("/iexec_in", str(spec.folder.inputs), type="bind", read_only=True),
             Mount("/iexec_out", str(spec.folder.out), type="bind"),
+            Mount(CHECKPOINT, str(spec.folder.checkpoint), type="bind"),
         ],
     }
