@@ -176,7 +176,8 @@ def steps(station, name):
         last = following[0] if following and following[1] * change < 0 else None
         if last is not None and times[last] - times[first] <= 24 * _HOUR:
             for index in range(first, last):
-                marks[index] |= flags.STEP
+                if known[index] is not None:
+                    marks[index] |= flags.STEP
         elif not marks[first - 1] & flags.STEP:
             around = [value for value in known[max(0, first - 6) : first + 6] if value is not None]
             middle = sorted(around)[len(around) // 2]
@@ -208,7 +209,8 @@ def persistence(station, name, beside):
             count >= 3 * longest and lasted >= 24 * _HOUR
         ):
             for index in range(first + 1, last + 1):
-                marks[index] |= flags.PERSISTENCE
+                if known[index] is not None:
+                    marks[index] |= flags.PERSISTENCE
 
 
 def _runs(known):
