@@ -1,45 +1,8 @@
-"""Chips on a bus that is not there, which behave as their data sheets say, faults included."""
+"""Power meters as their data sheets describe them, for `tests.unit.sensors.fake_i2c.Bus`, and VE.Direct."""
 
 from __future__ import annotations
 
-import errno
 from datetime import datetime, timedelta
-
-
-class Bus:
-    """An I2C bus with `chips` by address; `stuck` is what a device that holds the lines does to all of them."""
-
-    def __init__(self) -> None:
-        self.chips: dict[int, object] = {}
-        self.stuck = False
-
-    def _chip(self, address: int):
-        if self.stuck:
-            raise OSError(errno.ETIMEDOUT, "Connection timed out")
-        if address not in self.chips:
-            raise OSError(errno.EREMOTEIO, "Remote I/O error")
-        return self.chips[address]
-
-    def read_byte(self, i2c_addr: int) -> int:
-        return self._chip(i2c_addr).read(0, 1)[0]
-
-    def write_byte(self, i2c_addr: int, value: int) -> None:
-        self._chip(i2c_addr).write(value, [])
-
-    def read_byte_data(self, i2c_addr: int, register: int) -> int:
-        return self._chip(i2c_addr).read(register, 1)[0]
-
-    def write_byte_data(self, i2c_addr: int, register: int, value: int) -> None:
-        self._chip(i2c_addr).write(register, [value])
-
-    def read_i2c_block_data(self, i2c_addr: int, register: int, length: int) -> list[int]:
-        return self._chip(i2c_addr).read(register, length)
-
-    def write_i2c_block_data(self, i2c_addr: int, register: int, data: list[int]) -> None:
-        self._chip(i2c_addr).write(register, data)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class WordChip:
@@ -56,9 +19,9 @@ class WordChip:
     def read(self, register: int, length: int) -> list[int]:
         return list((self.words.get(register, 0) & 0xFFFF).to_bytes(2, "big"))[:length]
 
-    def write(self, register: int, data: list[int]) -> None:
+    def write(self, register: int, data: bytes) -> None:
         if register not in self._read_only:
-            self.words[register] = int.from_bytes(bytes(data), "big")
+            self.words[register] = int.from_bytes(data, "big")
 
 
 def ina226(volts: float, amperes: float, shunt_ohm: float = 0.1) -> WordChip:
@@ -104,7 +67,7 @@ class WittyPiChip:
             return [_bcd(fields[register - 58])]
         return [self.bytes.get(register, 0)]
 
-    def write(self, register: int, data: list[int]) -> None:
+    def write(self, register: int, data: bytes) -> None:
         if register > 15:  # the lower ones are read-only
             self.bytes[register] = data[0]
 
@@ -135,7 +98,7 @@ class PiJuiceChip:
             check ^= 0x80
         return [*data, check][:length]
 
-    def write(self, register: int, data: list[int]) -> None:
+    def write(self, register: int, data: bytes) -> None:
         """Nothing that the worker uses is written."""
 
 
