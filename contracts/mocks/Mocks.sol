@@ -50,6 +50,24 @@ contract ContractWallet is IERC1271 {
     }
 }
 
+/// A scheduler or worker that is also called back, and then calls the hub again.
+contract ReentrantWallet is ContractWallet, IOracleConsumer {
+    address public target;
+    bytes public payload;
+    bool public called;
+    bool public reentered;
+
+    function set(address target_, bytes calldata payload_) external {
+        target = target_;
+        payload = payload_;
+    }
+
+    function receiveResult(bytes32, bytes calldata) external override {
+        called = true;
+        (reentered, ) = target.call(payload);
+    }
+}
+
 /// A group of accounts.
 contract Group is IERC734 {
     mapping(bytes32 => bool) public members;

@@ -1,5 +1,7 @@
 """Orders are signed and closed on chain, by their owner or with its signature."""
 
+from dataclasses import replace
+
 import pytest
 from eth_abi.abi import encode
 
@@ -68,6 +70,15 @@ def test_not_by_others(market, index):
     sign = operation_signature(market, order, CLOSE, owner(market, index))
     error = revert_of(manage(market, index), (order.as_tuple(), SIGN, sign), options={"from": market.admin})
     assert error == ("NotTheOrderOwner", str(market.admin).lower(), str(owner(market, index)).lower())
+
+
+@pytest.mark.parametrize("elsewhere", [{"chain_id": 1}, {"hub": "0x" + "12" * 20}])
+def test_signed_for_another_market(market, elsewhere):
+    order = market.app_order()
+    there = replace(market, domain=replace(market.domain, **elsewhere))
+    sign = operation_signature(there, order, CLOSE, market.app_owner)
+    error = revert_of(market.hub.manageAppOrder, (order.as_tuple(), CLOSE, sign), options={"from": market.admin})
+    assert error[0] == "NotTheOrderOwner"
 
 
 @pytest.mark.parametrize("volume", [2**96 - 2, 2**96 - 1, 2**96, 2**256 - 1])

@@ -56,15 +56,14 @@ def test_account_without_code(market):
     assert market.hub.viewTask(task)["status"] == 3
 
 
-def test_re_entrance_finds_a_finished_task(market, receiver):
+@pytest.mark.parametrize("again", ["finalize", "claim", "reopen"])
+def test_re_entrance_finds_a_finished_task(market, receiver, again):
     task = ready(market, receiver)
-    for call in (
-        market.hub.finalize.encode_input(task, b"", DATA),
-        market.hub.claim.encode_input(task),
-        market.hub.reopen.encode_input(task),
-    ):
-        receiver.set(REENTER, market.hub, call, {"from": market.admin})
+    arguments = (task, b"", DATA) if again == "finalize" else (task,)
+    call = getattr(market.hub, again).encode_input(*arguments)
+    receiver.set(REENTER, market.hub, call, {"from": market.admin})
     market.finalize(task, b"", DATA)
+    assert same(receiver.received(task)) == "0x" + DATA.hex()
     assert not receiver.reentered()
     assert market.hub.totalSupply() == market.rlc.balanceOf(market.hub)
 
