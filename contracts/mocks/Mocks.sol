@@ -146,11 +146,12 @@ contract ReentrantSigner {
 /// A token that calls the receiver of a transfer, and a receiver that withdraws again when it is called.
 contract HookedToken {
     mapping(address => uint256) public balanceOf;
-    uint256 public totalSupply = 1e15;
+    uint256 public totalSupply;
     uint8 public constant decimals = 9;
 
-    constructor() {
-        balanceOf[msg.sender] = totalSupply;
+    constructor(uint256 supply) {
+        totalSupply = supply;
+        balanceOf[msg.sender] = supply;
     }
 
     function transfer(address to, uint256 value) external returns (bool) {

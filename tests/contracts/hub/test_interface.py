@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from brownie import Hub, HubExtension, web3
+from brownie import HookedToken, Hub, HubExtension, web3
 
 from scripts import export_abi
-from tests.contracts.market import KITTY
+from tests.contracts.market import KITTY, refused
 
 HERE = Path(__file__).resolve().parent
 
@@ -122,6 +122,15 @@ def test_fits_a_public_chain(market):
         assert len(container.bytecode) // 2 < 24_576 + 3_000
     for contract in (market.hub, market.rlc, market.app_registry, market.dataset_registry, market.workerpool_registry):
         assert 0 < len(web3.eth.get_code(contract.address)) <= 24_576
+
+
+def test_supply_of_the_token(market):
+    """An account has 64 bits and more for all RLC there is; a token of which there is more is refused."""
+    registries = (market.app_registry, market.dataset_registry, market.workerpool_registry)
+    options = {"from": market.admin}
+    HubExtension.deploy(HookedToken.deploy(2**64 - 1, options), *registries, options)
+    with refused():
+        HubExtension.deploy(HookedToken.deploy(2**64, options), *registries, options)
 
 
 def test_constants(market):

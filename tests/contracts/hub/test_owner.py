@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 from brownie import App, Dataset, Receiver, Workerpool, web3
 from eth_abi.abi import encode
 
@@ -104,15 +103,6 @@ def test_every_place_that_looks_at_the_owner():
         ("Administration", "_setOwner"),
         ("Hub", "constructor"),
     }
-
-
-@pytest.mark.parametrize("test", sorted(set(re.findall(r"`([\w/]+\.py)(?:::\w+)?`", PAGE))))
-def test_documented_tests_exist(test):
-    """The page names tests that there are."""
-    path = ROOT / test if test.startswith("tests/") else ROOT / "tests" / "contracts" / test
-    text = path.read_text()
-    for function in re.findall(rf"`{re.escape(test)}::(\w+)`", PAGE):
-        assert f"def {function}(" in text
 
 
 def test_hostile_broker(market):

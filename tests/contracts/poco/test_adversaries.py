@@ -96,7 +96,7 @@ def test_signer_cannot_act_while_it_is_asked(market):
 def test_token_that_calls_its_receiver(market):
     """A withdrawal is booked before the token moves: who withdraws again meanwhile finds nothing left."""
     admin = market.admin
-    token = HookedToken.deploy({"from": admin})
+    token = HookedToken.deploy(1_000 * RLC, {"from": admin})
     registries = (market.app_registry, market.dataset_registry, market.workerpool_registry)
     extension = HubExtension.deploy(token, *registries, {"from": admin})
     hub = Hub.deploy(extension, EnergyLedger.deploy({"from": admin}), {"from": admin})
