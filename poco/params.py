@@ -41,8 +41,16 @@ class DealParams:
         return json.dumps(body, separators=(",", ":"))
 
 
-def parse(text: str) -> DealParams:
-    """Read `params`; BadInputError for what a standard task cannot have. Text that is not JSON is all arguments."""
+def parse(text: str, trust: int = 1) -> DealParams:
+    """Read `params`. Text that is not JSON is all arguments.
+
+    Args:
+        text: as it stands in the deal.
+        trust: of the deal; above 1 several workers must agree, which two devices' sensors never do.
+
+    Raises:
+        BadInputError: a standard task cannot have this.
+    """
     if len(text.encode()) > MAX_PARAMS_BYTES:
         raise BadInputError(f"params are longer than {MAX_PARAMS_BYTES} bytes", hint="put long input into a file")
     try:
@@ -64,6 +72,11 @@ def parse(text: str) -> DealParams:
         raise BadInputError("iexec_args is not text", hint='write "iexec_args": "--option value"')
     if not isinstance(files, list) or not all(isinstance(url, str) for url in files) or len(files) > MAX_INPUT_FILES:
         raise BadInputError(f"iexec_input_files is not a list of at most {MAX_INPUT_FILES} URLs", hint="use a list")
+    if trust > 1 and any(map(sensors.is_sensor, files)):
+        raise BadInputError(
+            f"a sensor:// input with a trust of {trust}: two devices never measure the same",
+            hint="order with a trust of 1",
+        )
     return _checked(DealParams(args=args, input_files=tuple(files)))
 
 

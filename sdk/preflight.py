@@ -110,7 +110,7 @@ def check(chain: Chain, orders: Orders, service: Service | None, *, timeout: flo
     )
     escrow = chain.account(orders.request.requester).stake
     problems = [
-        *_params_problems(orders.request.params),
+        *_params_problems(orders.request.params, orders.request.trust),
         *mismatches(orders.app, orders.dataset, orders.pool, orders.request),
         *_volume_problems(lots, left, orders.request.volume),
         *_party_problems(chain, orders),
@@ -120,9 +120,9 @@ def check(chain: Chain, orders: Orders, service: Service | None, *, timeout: flo
     return Preflight(cost, escrow, (*problems, *run_problems), tuple(unknown))
 
 
-def _params_problems(text: str) -> Iterator[Problem]:
+def _params_problems(text: str, trust: int) -> Iterator[Problem]:
     try:
-        params.parse(text)
+        params.parse(text, trust)
     except BadInputError as error:
         yield Problem(error.message, error.hint)
 

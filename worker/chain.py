@@ -21,7 +21,6 @@ from poco import consensus, params
 from poco.errors import BadInputError, Cause, PewError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
 from poco.ids import result_hash
-from poco.sensors import is_sensor
 from poco.states import ChainTaskStatus, ContributionStatus
 from worker.config import WorkerConfig
 from worker.core import Facts, Replicate, seen
@@ -96,12 +95,7 @@ class PoolChain:
         facts = self._facts(deal, task)
         self._require_means(deal)
         try:
-            told = params.parse(deal.params)
-            if deal.trust > 1 and any(map(is_sensor, told.input_files)):
-                raise BadInputError(
-                    f"a sensor:// input with a trust of {deal.trust}: two devices never measure the same",
-                    hint="order with a trust of 1",
-                )
+            params.parse(deal.params, deal.trust)
         except BadInputError as error:
             raise RefusalError(Cause.TASK_DESCRIPTION_INVALID, error.message, error.hint, facts=facts) from None
         return facts

@@ -25,6 +25,15 @@ def read(config: WorkerConfig) -> dict[str, Any]:
             "energy": journal.energy_snapshot("summary"),
             "earnings": {**earnings, "gas_wei": journal.gas_wei()},
             "tasks": journal.tasks(),
+            **_sensors(config),
         }
     finally:
         journal.close()
+
+
+def _sensors(config: WorkerConfig) -> dict[str, Any]:
+    if config.sensors is None:
+        return {}
+    from worker.sensors.export import summary  # only devices with sensors need what it imports
+
+    return {"sensors": summary(config.data_dir)}

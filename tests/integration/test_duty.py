@@ -108,6 +108,8 @@ def test_the_device_works_for_itself_until_paid_work_comes(
         assert told["sha256"] == "0x" + hashlib.sha256(content).hexdigest() and told["bytes"] == len(content)
     assert len(list(from_csv((tmp_path / "w.csv").read_text().splitlines(), "w.csv"))) > 10
     assert len(list(frames(tmp_path / "c.avi"))) >= 40
+    told = worker.tell("status")["sensors"]
+    assert told["reading"]["temperature_c"] is not None and told["unsent"] == 0 and told["analyses"]["camera"]
     again = command(worker, "export", "--output", str(tmp_path / "w.csv"))
     assert again.returncode == 2 and "is there already" in again.stderr
 
@@ -131,7 +133,10 @@ def test_a_paid_task_reads_the_sensors_of_its_device(net: Net, workers: Callable
     assert rows and abs(rows[-1][0] - time.time()) < 60 and rows[-1][1]["temperature_c"] is not None
 
     # what nobody can agree on, or understand, is an invalid description
-    for trust, url, said in ((4, "sensor://weather?last=60", "trust of 1"), (1, "sensor://mood?last=60", "no sensor")):
+    for trust, url, said in (
+        (4, "sensor://weather?last=60", "never measure"),
+        (1, "sensor://mood?last=60", "no sensor"),
+    ):
         deal = net.deal("copy", trust=trust, params={"iexec_input_files": [url]})
         update = scheduler.reported(me, scheduler.start(me, deal), "FAILED")
         assert update.cause == "TASK_DESCRIPTION_INVALID" and said in update.reason

@@ -10,8 +10,26 @@ from poco.errors import BadInputError
 from poco.sensors import LONGEST, SensorRequest
 from worker.config import WorkerConfig
 from worker.sensors.clips import Clips
+from worker.sensors.config import Keep
 from worker.sensors.inputs import SensorInputs
 from worker.sensors.store import Store
+
+
+def summary(data_dir: Path) -> dict[str, object]:
+    """The latest reading and analyses, and how many messages wait for the broker; empty before the first start."""
+    path = data_dir / "sensors" / "readings.db"
+    if not path.exists():
+        return {}
+    store = Store(path, Keep(), read_only=True)
+    try:
+        latest = store.latest()
+        return {
+            "reading": {"at": latest[0], **latest[1]} if latest else None,
+            "unsent": store.unsent(),
+            "analyses": {kind: store.last_analysis(kind) for kind in LONGEST},
+        }
+    finally:
+        store.close()
 
 
 def export(config: WorkerConfig, kind: str, last: int, output: Path) -> dict[str, object]:

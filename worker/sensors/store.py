@@ -167,6 +167,10 @@ class Store:
         rows = self._rows("SELECT id, topic, payload, retain FROM outbox ORDER BY id LIMIT ?", limit)
         return [(number, Message(topic, bytes(payload), bool(retain))) for number, topic, payload, retain in rows]
 
+    def unsent(self) -> int:
+        """How many messages wait."""
+        return int(self._rows("SELECT COUNT(*) FROM outbox")[0][0])
+
     def delivered(self, number: int) -> None:
         """The broker has this message and all before it."""
         with self._transaction() as db:

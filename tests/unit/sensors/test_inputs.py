@@ -36,6 +36,14 @@ def test_the_grammar(kind: str, last: int) -> None:
         assert str(LONGEST[kind]) in caught.value.hint
 
 
+def test_what_needs_agreement_cannot_be_measured() -> None:
+    text = json.dumps({"iexec_input_files": ["https://example.org/a", "sensor://weather?last=60"]})
+    assert params.parse(text, trust=1) == params.parse(text)
+    with pytest.raises(BadInputError, match="never measure the same") as caught:
+        params.parse(text, trust=2)
+    assert "trust of 1" in caught.value.hint
+
+
 @given(st.text(max_size=30))
 def test_what_is_no_sensor_is_refused_before_anything_runs(rest: str) -> None:
     url = "sensor://" + rest
