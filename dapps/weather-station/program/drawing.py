@@ -15,7 +15,7 @@ STYLE = """
 --good:#2d3a46;--bad:#ff5a6e;--band:.22}}
 text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink);font-size:12px}
 .soft{fill:var(--soft)}.small{font-size:11px}.title{font-size:14px;font-weight:600}.head{font-size:26px;font-weight:700}
-.big{font-size:24px;font-weight:650}.end{text-anchor:end}.mid{text-anchor:middle}
+.big{font-size:24px;font-weight:650}.tight{font-size:20px}.end{text-anchor:end}.mid{text-anchor:middle}
 .card{fill:var(--card)}.grid{stroke:var(--grid);stroke-width:1;fill:none}.line{fill:none;stroke-width:1.7;
 stroke-linejoin:round;stroke-linecap:round}
 """.strip()
@@ -81,7 +81,7 @@ class Panel:
             low = 0.0
         if high - low < least_range:
             high, low = (low + least_range, low) if zero else ((low + high + least_range) / 2, (low + high - least_range) / 2)
-        self.ticks = nice_ticks(low if floor is None else max(low, floor), high, 4)
+        self.ticks = nice_ticks(low if floor is None else max(low, floor), high, 5)
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.parts = [
             f'<rect class="card" x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}" rx="12"/>',
@@ -110,7 +110,7 @@ class Panel:
         for time, label in time_ticks(first, last, self.utc_offset):
             x = self.when(time)
             self.parts.append(f'<path class="grid" d="M{x:.1f} {self.top:.1f}V{self.bottom:.1f}"/>')
-            if x - last_x > 46 and x < self.right - 4:
+            if x - last_x > 46 and x < self.right - 30:
                 self.parts.append(text(x + 3, self.bottom + 17, label, "soft small"))
                 last_x = x
 
@@ -194,7 +194,7 @@ def rose(box, title, winds):
         winds: (speed in m/s, direction in degrees).
     """
     x, y, width, height = box
-    limits, shades = (2.0, 4.0, 6.0, 9.0, math.inf), (0.25, 0.45, 0.65, 0.85, 1.0)
+    limits, shades = (2.0, 4.0, 6.0, 9.0, math.inf), (0.3, 0.48, 0.66, 0.83, 1.0)
     names = ("0-2", "2-4", "4-6", "6-9", "9+")
     counts = [[0] * len(limits) for _ in range(16)]
     total = 0
@@ -207,7 +207,7 @@ def rose(box, title, winds):
             counts[int((direction + 11.25) // 22.5) % 16][kind] += 1
     parts = [f'<rect class="card" x="{x}" y="{y}" width="{width}" height="{height}" rx="12"/>',
              text(x + 18, y + 25, title, "title"), text(x + width - 20, y + 25, "share of hours, m/s", "soft small end")]  # fmt: skip
-    middle_x, middle_y, radius = x + width / 2, y + height / 2 + 6, min(width, height) / 2 - 62
+    middle_x, middle_y, radius = x + width / 2, y + height / 2 + 6, min(width, height) / 2 - 64
     most = max(1, *(sum(row) for row in counts))
     ticks = [tick for tick in nice_ticks(0.0, 100.0 * most / max(1, total), 3) if tick]
     outer = ticks[-1] * max(1, total) / 100.0

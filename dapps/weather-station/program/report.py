@@ -70,12 +70,10 @@ def page(title, station, hours, days, forecasts, tendency, site):
     if "wind_ms" in columns:
 
         def wind(box):
-            gusts = ["gust_ms"] if fine else []
-            plot = panel(box, "Wind", "m/s", ["wind_ms", *gusts], zero=True, least_range=3.0)
-            if fine:
-                series(plot, "gust_ms", "gust")
+            plot = panel(box, "Wind", "m/s", ["wind_ms", "gust_ms"], zero=True, least_range=3.0)
+            series(plot, "gust_ms", "gust")
             series(plot, "wind_ms", "wind")
-            plot.legend([("gusts", "gust"), ("mean", "wind")] if fine else [("mean", "wind")])
+            plot.legend([("strongest gust", "gust"), ("mean", "wind")])
             return plot.svg()
 
         row_of_two.append(("line", wind))
@@ -88,7 +86,7 @@ def page(title, station, hours, days, forecasts, tendency, site):
         row_of_two.append(("bars", lambda box: _sun(box, hours, days, span, offset, fine)))
     for index in range(0, len(row_of_two), 2):
         pair = row_of_two[index : index + 2]
-        height = 330 if any(kind == "rose" for kind, _ in pair) else 250
+        height = 370 if any(kind == "rose" for kind, _ in pair) else 250
         for place, (_, draw) in enumerate(pair):
             width = half if len(pair) == 2 else full
             parts.append(draw((MARGIN + place * (half + GAP), y, width, height)))
@@ -149,9 +147,9 @@ def _tiles(y, full, station, hours, days, tendency):
     tile("wind", _latest(hours, "wind_ms"), ".1f", "m/s", note, "wind")
     if station.has("rain_mm"):
         wet = sum(1 for _, row in days if (row["rain_mm"] or 0.0) >= 1.0)
-        tile("rain", rain, ".1f", "mm", f"{wet} of {len(days)} days with 1 mm or more", "rain")
+        tile("rain", rain, ".1f", "mm", f"{wet} of {len(days)} days with 1 mm", "rain")
     if suns:
-        note = f"evapotranspiration {sum(evaporated):.0f} mm" if evaporated else "a day, on average"
+        note = f"a day; ET₀ {sum(evaporated):.0f} mm in all" if evaporated else "a day, on average"
         tile("sun", sum(suns) / len(suns), ".1f", "MJ/m²", note, "sun")
     if not tiles:
         return ""
@@ -161,7 +159,7 @@ def _tiles(y, full, station, hours, days, tendency):
         parts.append(f'<rect class="card" x="{x:.1f}" y="{y}" width="{width:.1f}" height="104" rx="12"/>')
         parts.append(f'<rect x="{x + 16:.1f}" y="{y + 18}" width="4" height="68" rx="2" fill="var(--{color})"/>')
         parts.append(text(x + 30, y + 30, name, "soft"))
-        parts.append(text(x + 30, y + 60, value, "big"))
+        parts.append(text(x + 30, y + 60, value, "big" if len(tiles) < 6 else "big tight"))
         if len(note) > width / 6.2 - 4 and ", " in note:
             head, _, tail = note.partition(", ")
             parts.append(text(x + 30, y + 77, head, "soft small") + text(x + 30, y + 91, tail, "soft small"))
@@ -233,7 +231,7 @@ def _rain(box, hours, days, span, offset, fine):
     scale = plot.high / total if total else 0.0
     plot.line([(end, value * scale) for end, value in sums], "dew", ' stroke-dasharray="5 4"')
     if total:
-        plot.parts.append(text(plot.right - 4, plot.at(plot.high) + 15, f"{total:.1f} mm in all", "soft small end"))
+        plot.legend([(f"sum, {total:.1f} mm in all", "dew")])
     return plot.svg()
 
 
