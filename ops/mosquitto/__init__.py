@@ -52,7 +52,12 @@ def ensure_mosquitto() -> str:
 
 
 def start_mosquitto(
-    stack: Stack, port: int, *, name: str = "mosquitto", users: Mapping[str, str] | None = None
+    stack: Stack,
+    port: int,
+    *,
+    name: str = "mosquitto",
+    users: Mapping[str, str] | None = None,
+    acl: Path | None = None,
 ) -> Process:
     """Start a broker on loopback; what it retains ends with the run's folder.
 
@@ -61,11 +66,13 @@ def start_mosquitto(
         port: for MQTT.
         name: of the process.
         users: who may use it, with their passwords; None: anybody on this machine.
+        acl: what each of them may read and write; None: everything.
     """
     require_ports({name: (port, "port")})
     data = stack.run_dir / name
     data.mkdir(exist_ok=True)
     where = ensure_mosquitto()
+    (data / "acl").write_text(acl.read_text() if acl else "topic readwrite #\npattern readwrite #\n")
     passwords = data / "passwords"
     passwords.write_text("".join(f"{user}:{_hashed(password)}\n" for user, password in (users or {}).items()))
     if where == "container":
@@ -84,7 +91,11 @@ def start_mosquitto(
 
 
 def _settings(port: int, host: str, user: str, data: Path, *, guarded: bool) -> str:
-    who = f"allow_anonymous false\npassword_file {data}/passwords" if guarded else "allow_anonymous true"
+    who = (
+        f"allow_anonymous false\npassword_file {data}/passwords\nacl_file {data}/acl"
+        if guarded
+        else "allow_anonymous true"
+    )
     return f"listener {port} {host}\n{who}\nuser {user}\npersistence true\npersistence_location {data}/\n"
 
 

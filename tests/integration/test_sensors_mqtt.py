@@ -168,6 +168,36 @@ def test_a_broker_that_wants_a_password(stack: Stack, tmp_path: Path) -> None:
         stack.stop_process("guarded")
 
 
+def test_the_shipped_rules_keep_devices_apart(stack: Stack, tmp_path: Path) -> None:
+    """With ops/mosquitto/pew.acl a device writes below its own name only, and reads nobody's."""
+    number = free_port()
+    users = {"roof": "a", "shed": "b", "homeassistant": "c"}
+    start_mosquitto(stack, number, name="ruled", users=users, acl=ROOT / "ops" / "mosquitto" / "pew.acl")
+    heard: dict[str, list[str]] = {}
+    clients = {}
+    for user, password in users.items():
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.username_pw_set(user, password)
+        ready = threading.Event()
+        client.on_subscribe = lambda *_, ready=ready: ready.set()
+        heard[user] = []
+        client.on_message = lambda _c, _d, m, to=heard[user]: to.append(m.topic)
+        client.connect("127.0.0.1", number)
+        client.loop_start()
+        client.subscribe("#", qos=1)
+        assert ready.wait(10)
+        clients[user] = client
+    own = ["pew/roof/weather", "homeassistant/device/pew_roof/config", "pew/roof/motion"]
+    for topic in ("pew/shed/weather", "homeassistant/device/pew_shed/config", "elsewhere", *own):
+        clients["roof"].publish(topic, "x", qos=1).wait_for_publish(10)
+    until(lambda: heard["homeassistant"][-1:] == own[-1:], "the last message")
+    assert heard == {"homeassistant": own, "roof": [], "shed": []}
+    for client in clients.values():
+        client.disconnect()
+        client.loop_stop()
+    stack.stop_process("ruled")
+
+
 DEVICE = """
 import sys, threading, yaml
 from pathlib import Path

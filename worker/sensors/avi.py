@@ -63,25 +63,27 @@ class Writer:
         self._chunks.append((self._file.tell() - _HEADER + 4, len(picture)))
         self._file.write(struct.pack("<4sI", b"00dc", len(picture)) + picture + b"\0" * (len(picture) & 1))
 
-    def finish(self, frame_us: int) -> Path:
-        """Close the file with that many microseconds between pictures; returns its path."""
+    def finish(self, frame_us: int, path: Path | None = None) -> Path:
+        """Close the file with that many microseconds between pictures, and put it at its place, or another in the
+        same folder; returns where."""
         end = self._file.tell()
         entries = (struct.pack("<4sIII", b"00dc", _KEY_FRAME, where, size) for where, size in self._chunks)
         self._file.write(struct.pack("<4sI", b"idx1", 16 * len(self._chunks)))
         self._file.writelines(entries)
         whole = self._file.tell()
         self._file.seek(0)
-        self._file.write(self._header(whole, end, max(1, frame_us)))
+        self._file.write(self._header(whole, end, min(0xFFFFFFFF, max(1, frame_us))))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        self._partial.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        place = path or self._path
+        self._partial.replace(place)
+        folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return self._path
+        return place
 
     def abandon(self) -> None:
         """Drop the file, unless it was finished."""

@@ -53,9 +53,8 @@ class Clips:
         if not writer.frames:
             writer.abandon()
             return None
-        made = writer.finish(round((end - start) / writer.frames * 1e6))
-        path = self.folder / f"{round(start * 1000):013d}-{round(end * 1000):013d}.avi"
-        made.replace(path)
+        name = f"{round(start * 1000):013d}-{round(end * 1000):013d}.avi"
+        path = writer.finish(round((end - start) / writer.frames * 1e6), self.folder / name)
         self.prune()
         return Clip(path, start, end)
 

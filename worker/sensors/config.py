@@ -65,6 +65,18 @@ class RainGauge(_Section):
     bounce_ms: float = Field(100.0, ge=0, le=10_000, description="contacts that follow faster are bounces")
 
 
+class WindVane(_Section):
+    """Wind direction from a vane of sixteen resistances, by an ADS1115 over I2C."""
+
+    kind: Literal["wind-vane"] = "wind-vane"
+    bus: int = Field(1, ge=0, le=255, description="/dev/i2c-<bus>")
+    address: int = Field(0x48, ge=0x03, le=0x77, description="72 (0x48) with ADDR at ground")
+    input: int = Field(0, ge=0, le=3, description="A0 to A3; the vane's other wire goes to ground")
+    pull_up_ohms: float = Field(10_000.0, gt=0, le=1e6, description="from the input to the supply")
+    supply_volts: float = Field(3.3, gt=0, le=4.0, description="above the pull-up")
+    north_deg: float = Field(0.0, ge=0, lt=360, description="where its mark of north points to, degrees from north")
+
+
 class WeatherReplay(_Section):
     """A recorded CSV, again and again."""
 
@@ -82,7 +94,7 @@ class WeatherSimulated(_Section):
 
 
 WeatherBackend = Annotated[
-    Bme280 | Bh1750 | ReferenceCell | Anemometer | RainGauge | WeatherReplay | WeatherSimulated,
+    Bme280 | Bh1750 | ReferenceCell | Anemometer | WindVane | RainGauge | WeatherReplay | WeatherSimulated,
     Field(discriminator="kind"),
 ]
 
@@ -231,6 +243,7 @@ WEATHER_BACKENDS: tuple[type[BaseModel], ...] = (
     Bh1750,
     ReferenceCell,
     Anemometer,
+    WindVane,
     RainGauge,
     WeatherReplay,
     WeatherSimulated,

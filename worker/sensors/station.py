@@ -122,18 +122,18 @@ class Recorder:
 
     def record(self, going: Callable[[], bool]) -> None:
         """One clip, shorter where `going` says no; raises what the camera or the disk says."""
-        step, start = 1.0 / self._config.fps, time.time()
+        step, start, began = 1.0 / self._config.fps, time.time(), time.monotonic()
         with self._clips.begin(self._config.width, self._config.height) as writer:
-            ticks, end = 0, start
-            while going() and not writer.full and end - start < self._config.clip_seconds:
+            ticks, spent = 0, 0.0  # by the steady clock: the other one jumps when the network sets it
+            while going() and not writer.full and spent < self._config.clip_seconds:
                 picture = self._camera.frame(max(2.0, 2.0 * step))
                 if picture is not None:
                     writer.add(picture)
                 ticks += 1
-                end = time.time()
-                late = end - (start + ticks * step)
+                spent = time.monotonic() - began
+                late = spent - ticks * step
                 if late < 0:
                     time.sleep(-late)
                 elif late > step:
-                    ticks = int((end - start) / step)
-            self._clips.end(writer, start, time.time())
+                    ticks = int(spent / step)
+            self._clips.end(writer, start, start + time.monotonic() - began)

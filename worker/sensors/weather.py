@@ -32,6 +32,10 @@ def create_weather(backend: c.WeatherBackend) -> WeatherSensor:
             from worker.sensors.pulses import Anemometer
 
             return Anemometer(backend)
+        case c.WindVane():
+            from worker.sensors.vane import WindVane
+
+            return WindVane(backend)
         case c.RainGauge():
             from worker.sensors.pulses import RainGauge
 

@@ -133,6 +133,29 @@ class Bh1750Chip:
         return self.value.to_bytes(length, "big")
 
 
+class Ads1115Chip:
+    """Registers of TI SBAS444: a conversion begins when the OS bit is written, and ends some reads later."""
+
+    def __init__(self, volts: dict[int, float], busy_reads: int = 1) -> None:
+        self.volts, self.busy_reads = volts, busy_reads
+        self.config, self.value, self._left = 0x8583, 0, 0
+
+    def write(self, register: int, data: bytes) -> None:
+        assert register == 0x01
+        self.config = int.from_bytes(data, "big")
+        assert self.config >> 9 & 0b111 == 0b001 and self.config >> 8 & 1, "one conversion within 4.096 V"
+        if self.config >> 15:
+            channel = (self.config >> 12 & 0b111) - 4
+            self.value = round(self.volts.get(channel, 0.0) / 4.096 * 32_768)
+            self._left = self.busy_reads
+
+    def read(self, register: int, length: int) -> bytes:
+        if register == 0x00:
+            return self.value.to_bytes(2, "big", signed=True)[:length]
+        ready, self._left = self._left <= 0, self._left - 1
+        return (self.config & 0x7FFF | ready << 15).to_bytes(2, "big")
+
+
 class Ina219Chip:
     """The shunt voltage register of TI SBOS448: two's complement, 10 uV a step."""
 

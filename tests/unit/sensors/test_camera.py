@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -16,11 +17,13 @@ from PIL import Image
 
 from poco.errors import BadInputError
 from worker.i2c import DeviceError
+from worker.log import Log
 from worker.sensors import avi
 from worker.sensors import config as c
 from worker.sensors.camera import create_camera
 from worker.sensors.clips import Clips, join
 from worker.sensors.jpeg import Splitter, draw
+from worker.sensors.station import Recorder
 
 DRAWN = draw([[10, 200], [90, 128]])
 
@@ -130,6 +133,24 @@ def test_somebody_walks_through_the_simulated_scene() -> None:
     dark = [(np.asarray(Image.open(io.BytesIO(camera.picture(1000.0 + s)))) < 40).any(axis=0) for s in (4, 6, 15)]  # type: ignore[attr-defined]
     assert dark[0].any() and dark[1].any() and not dark[2].any()
     assert np.flatnonzero(dark[0]).max() < np.flatnonzero(dark[1]).max(), "from left to right"
+
+
+def test_a_clock_that_jumps_neither_stretches_nor_breaks_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Raspberry Pi begins with an old time and is set by the network; it may also be set back."""
+    config = c.CameraSimulated(width=64, height=48, fps=20, clip_seconds=1)
+    clips = Clips(tmp_path, keep_mb=10)
+    recorder = Recorder(config, create_camera(config), clips, Log(io.StringIO()))
+    real = time.time
+    for jump in (50_000_000.0, -50_000_000.0):
+        begun = time.monotonic()
+        monkeypatch.setattr(time, "time", lambda b=begun, j=jump: real() + (j if time.monotonic() - b > 0.3 else 0.0))
+        recorder.record(lambda: True)
+        monkeypatch.undo()
+        assert 0.9 < time.monotonic() - begun < 5
+    assert [round(clip.end - clip.start) for clip in clips.all()] == [1, 1]
+    assert 10 <= len(list(avi.frames(clips.all()[0].path))) <= 21
 
 
 def program(folder: Path, name: str, body: str) -> None:

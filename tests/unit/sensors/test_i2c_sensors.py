@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poco.errors import PewError
-from tests.unit.sensors.fake_i2c import Bh1750Chip, Bme280Chip, Bus, Ina219Chip
+from tests.unit.sensors.fake_i2c import Ads1115Chip, Bh1750Chip, Bme280Chip, Bus, Ina219Chip
 from worker.i2c import DeviceError
 from worker.sensors import config as c
 from worker.sensors.bme280 import Bme280, Calibration
 from worker.sensors.light import Bh1750, ReferenceCell
+from worker.sensors.vane import OHMS, WindVane
 
 
 def bme280(chip: Bme280Chip | None, address: int = 0x76) -> tuple[Bme280, Bus]:
@@ -152,3 +153,27 @@ def test_the_reference_cell() -> None:
     bus.stuck = True
     with pytest.raises(DeviceError):
         cell.read(0.0)
+
+
+@pytest.mark.parametrize("degrees", OHMS)
+@pytest.mark.parametrize("error", [-0.01, 0.0, 0.01])
+def test_the_vane_tells_its_sixteen_directions(degrees: float, error: float) -> None:
+    """Each within 1 % of its resistance, on input 2, mounted 90 degrees off."""
+    ohms = OHMS[degrees] * (1 + error)
+    bus = Bus()
+    bus.devices[0x48] = Ads1115Chip({2: 3.3 * ohms / (ohms + 10_000)}, busy_reads=2)
+    vane = WindVane(c.WindVane(input=2, north_deg=90), bus.opener(), pause=lambda _: None)
+    assert vane.read(0.0)["wind_dir_deg"] == (degrees + 90) % 360
+
+
+def test_a_vane_without_its_wire_is_unknown() -> None:
+    bus = Bus()
+    bus.devices[0x48] = chip = Ads1115Chip({0: 3.3})
+    vane = WindVane(c.WindVane(), bus.opener(), pause=lambda _: None)
+    assert vane.read(0.0)["wind_dir_deg"] is None
+    with pytest.raises(DeviceError, match="no direction has") as caught:
+        vane.check()
+    assert "wires" in caught.value.hint
+    chip.busy_reads = 10**6
+    with pytest.raises(DeviceError, match="does not end"):
+        vane.read(0.0)
