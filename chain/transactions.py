@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import rlp  # type: ignore[import-untyped]
 from web3.exceptions import ContractCustomError, ContractLogicError, TransactionNotFound, Web3RPCError
 
 from chain import abi
 from chain.client import Chain, decode_log
+from chain.fees import FeePolicy, fee
 from chain.model import Event
 from chain.wallet import Wallet
 from poco.errors import PewError
@@ -57,19 +59,17 @@ _HINTS: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class FeePolicy:
-    """`multiplier` on the node's gas price, never above `cap_wei`."""
-
-    multiplier: float = 1.3
-    cap_wei: int = 22_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
     """A signed transaction that can be sent, and sent again, without doing its work twice."""
 
     tx_hash: str
     raw: bytes
+
+    @property
+    def nonce(self) -> int:
+        """A plain list of fields (EIP-155) begins with it; a typed transaction (EIP-2718, 1559) with type and chain."""
+        typed = self.raw[0] < 0x80
+        return int.from_bytes(rlp.decode(self.raw[1:])[1] if typed else rlp.decode(self.raw)[0], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,12 @@ class Sender:
         self._lock = threading.Lock()
 
     def gas_price(self) -> int:
-        """Wei: the node's price times the multiplier, within the cap."""
-        return min(int(self.chain.ask(lambda: self.chain.web3.eth.gas_price) * self.fees.multiplier), self.fees.cap_wei)
+        """Wei that a unit of gas may cost now, at most.
+
+        Raises:
+            chain.fees.FeesTooHighError: more than the cap.
+        """
+        return fee(self.chain, self.fees).limit
 
     def transact(
         self,
@@ -121,6 +125,7 @@ class Sender:
 
         Raises:
             RevertedError: refused, before sending or on chain.
+            chain.fees.FeesTooHighError: gas costs more than the cap; nothing was sent.
             PendingError: sent, not mined in time.
         """
         if preview:
@@ -205,7 +210,7 @@ class Sender:
             "data": call._encode_transaction_data(),
             "value": 0,
             "gas": gas,
-            "gasPrice": self.gas_price(),
+            **fee(self.chain, self.fees).fields(),
             "nonce": self.chain.ask(lambda: eth.get_transaction_count(self.wallet.address, "pending")),  # type: ignore[arg-type]
             "chainId": self.chain.deployment.chain_id,
         }

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import rlp  # type: ignore[import-untyped]
-
 from chain.client import Chain, ChainUnreachableError
+from chain.fees import FeePolicy, FeesTooHighError
 from chain.model import Deal, Task
-from chain.transactions import GAS_LIMITS, FeePolicy, PendingError, Prepared, Receipt, RevertedError, Sender
+from chain.transactions import GAS_LIMITS, PendingError, Prepared, Receipt, RevertedError, Sender
 from chain.wallet import Wallet
 from poco import consensus, params
 from poco.errors import BadInputError, Cause, PewError
@@ -152,7 +151,10 @@ class PoolChain:
 
     def gas_lacking(self) -> str:
         """Why the wallet cannot pay for contribute and reveal, or an empty text."""
-        need, have = self._two_steps_wei(), self.chain.native_balance(self.me)
+        try:
+            need, have = self._two_steps_wei(), self.chain.native_balance(self.me)
+        except FeesTooHighError as error:
+            return str(error)
         return f"{self.me} has {have} wei for gas, contribute and reveal may take {need}" if have < need else ""
 
     def _two_steps_wei(self) -> int:
@@ -340,9 +342,8 @@ class PoolChain:
         """Whether another transaction of this wallet was mined in its place."""
         if self.sender.known(prepared.tx_hash):
             return False
-        nonce = int.from_bytes(rlp.decode(prepared.raw)[0], "big")
         eth = self.chain.web3.eth
-        return int(self.chain.ask(lambda: eth.get_transaction_count(self.me))) > nonce  # type: ignore[arg-type]
+        return int(self.chain.ask(lambda: eth.get_transaction_count(self.me))) > prepared.nonce  # type: ignore[arg-type]
 
     def _send(self, task_id: str, step: str, call: Any) -> Receipt:
         """Sign, keep, send and wait."""
