@@ -49,4 +49,7 @@ void motion_restart(motion *m);
    were written, at most `room`. */
 int32_t motion_blobs(motion *m, const uint8_t *mask, int32_t min_area, motion_blob *blobs, int32_t room);
 
+/* The mask as bits: rows of whole bytes, the left pixel in the highest bit. */
+void motion_pack(const motion *m, const uint8_t *mask, uint8_t *bits);
+
 #endif

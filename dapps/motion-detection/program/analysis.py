@@ -14,7 +14,7 @@ import tracks
 
 FORMAT = "motion-detection/1"
 #: Frames the first background is the median of, taken evenly from the first so many frames.
-SAMPLES, SAMPLED_SPAN = 32, 1000
+SAMPLES, SAMPLED_SPAN = 24, 1000
 #: A change of more than this part of the picture, for so many frames, is not something that moves in it.
 SCENE_PERCENT, SCENE_FRAMES = 60, 3
 _PATIENCE_MS = 600
@@ -39,11 +39,14 @@ def run(clip, settings, out, library=kernel.LIBRARY):
         raise footage.FootageError(f"the footage has {clip.count} frames, and motion needs two")
     frames = _Frames(clip, codec, first, end)
     detector = kernel.Detector(frames.width, frames.height, settings_module.kernel_settings(settings), library)
-    scene = _watch(frames, detector, settings)
+    masks = _Masks(out, frames) if settings["masks"] else None
+    scene = _watch(frames, detector, settings, masks)
     detector.close()
+    if masks:
+        masks.close()
     if 2 * len(frames.broken) > end - first:
         raise footage.FootageError(f"{len(frames.broken)} of {end - first} frames are broken")
-    _write(out, frames, settings, *scene)
+    _write(out, frames, settings, masks, *scene)
 
 
 class _Frames:
@@ -85,13 +88,52 @@ class _Frames:
                 yield picture
 
 
-def _watch(frames, detector, settings):
+class _Masks:
+    """`masks.pbm`: the masks of the frames in which something moves, one after the other, as PBM (P4) allows."""
+
+    NAME = "masks.pbm"
+
+    def __init__(self, out, frames):
+        self.frames = []
+        self.sha256 = hashlib.sha256()
+        self._header = b"P4\n%d %d\n" % (frames.width, frames.height)
+        self._file = open(os.path.join(out, self.NAME), "wb")  # noqa: SIM115  (closed by `close`)
+
+    def add(self, index, packed):
+        """Write a frame's mask."""
+        self.frames.append(index)
+        for part in (self._header, packed):
+            self.sha256.update(part)
+            self._file.write(part)
+
+    def close(self):
+        """No more come."""
+        self._file.close()
+
+
+def region(polygons, width, height):
+    """Bytes of a picture, 1 where a pixel's centre lies in a polygon (even-odd rule), in integers."""
+    content = bytearray(width * height)
+    for corners in polygons:
+        sides = list(zip(corners, corners[1:] + corners[:1], strict=True))
+        for row in range(height):
+            y = (2 * row + 1) * 5_000  # in 1/10000 of a pixel's height, as are the corners times the height
+            crossings = sorted(
+                (x1 * dy * width + (y - y1 * height) * (x2 - x1) * width // height) // dy
+                for (x1, y1), (x2, y2) in sides
+                if (y1 * height <= y) != (y2 * height <= y)
+                for dy in (y2 - y1,)
+            )
+            for left, right in zip(crossings[::2], crossings[1::2], strict=True):
+                first, last = (min(width, max(0, (x + 5_000) // 10_000)) for x in (left, right))
+                content[row * width + first : row * width + last] = b"\1" * (last - first)
+    return bytes(content)
+
+
+def _watch(frames, detector, settings, masks):
     """Go through the frames; returns events, tracks and the frames at which the whole scene changed."""
     width, height = frames.width, frames.height
-    left, top, right, bottom = settings["region"]
-    detector.region(
-        left * width // 10_000, top * height // 10_000, -(-right * width // 10_000), -(-bottom * height // 10_000)
-    )
+    detector.region(region(settings["region"], width, height))
     detector.learn(frames.samples(), SAMPLES)
     min_area = max(4, width * height * settings["min_area_ppm"] // 1_000_000)
     frame_ms = max(1, frames.clip.frame_us // 1000)
@@ -109,12 +151,16 @@ def _watch(frames, detector, settings):
                 detector.restart()
                 changes.append(index)
             continue
+        if not settings_module.watched(settings, index * frames.clip.frame_us // 1_000_000):
+            continue
+        if masks and moving:
+            masks.add(index, detector.packed())
         boxes = [(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1, _ in detector.blobs(min_area)] if moving else []
         tracks.join_events(events, index, tracker.step(index, boxes), gap)
     return events, tracker.confirmed, changes
 
 
-def _write(out, frames, settings, events, found, changes):
+def _write(out, frames, settings, masks, events, found, changes):
     def seconds(frame):
         return frame * frames.clip.frame_us // 1000 / 1000
 
@@ -167,6 +213,14 @@ def _write(out, frames, settings, events, found, changes):
             for track in found
         ],
     }
+    if masks:
+        document["masks"] = {
+            "file": masks.NAME,
+            "sha256": masks.sha256.hexdigest(),
+            "width": frames.width,
+            "height": frames.height,
+            "frames": masks.frames,
+        }
     _save(out, "events.json", json.dumps(document, separators=(",", ":")).encode() + b"\n")
     # events.json names the sha256 of every picture: its digest is the digest of all.
     computed = {"deterministic-output-path": "/iexec_out/events.json"}

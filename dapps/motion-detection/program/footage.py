@@ -11,6 +11,10 @@ DEFAULT_FRAME_US = 100_000
 _JPEG = (".jpg", ".jpeg")
 
 
+#: What to do with footage of another kind.
+CONVERT = "convert it first: ffmpeg -i footage.mp4 -an -c:v mjpeg -q:v 3 footage.avi"
+
+
 class FootageError(ValueError):
     """Footage that cannot be used at all."""
 
@@ -51,6 +55,8 @@ def open_footage(path):
         return _zip(file)
     if head[:3] == b"\xff\xd8\xff":
         raise FootageError("the input is one picture; motion needs a series of them (AVI, zip or folder)")
+    if head[4:8] == b"ftyp" or head[:4] == b"\x1a\x45\xdf\xa3":
+        raise FootageError(f"the input is an MP4 or MKV, and this program reads MJPEG; {CONVERT}")
     raise FootageError("the input is neither an MJPEG AVI nor a zip of JPEGs")
 
 
@@ -92,7 +98,7 @@ def _avi(file, size):
         position = end + (length & 1)
     if codec not in (b"MJPG", b"JPEG", b"AVRN", b"DMB1"):
         name = codec.decode("ascii", "replace").strip("\0 ")
-        raise FootageError(f"the AVI's video is '{name or 'missing'}', not MJPEG")
+        raise FootageError(f"the AVI's video is '{name or 'missing'}', not MJPEG; {CONVERT}")
     if not frames:
         raise FootageError("the AVI has no frames" + (": its end is missing" if truncated else ""))
 

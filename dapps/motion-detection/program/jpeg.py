@@ -5,8 +5,10 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_ubyte, c_ulong, c_void_p
 
 LIBRARY = "libturbojpeg.so.0"
 MAX_SIDE = 8192
+#: Larger pictures would not fit in the memory a task has, however they are coded.
+MAX_FRAME_PIXELS = 4096 * 2176
 #: What the analysis works on at most: larger pictures are halved while they are decoded.
-MAX_PIXELS = 640 * 512
+MAX_PIXELS = 720 * 576
 QUALITY = 88
 _ACCURATE_DCT, _STOP_ON_WARNING, _LIMIT_SCANS = 4096, 8192, 32768
 _FLAGS = _ACCURATE_DCT | _STOP_ON_WARNING | _LIMIT_SCANS
@@ -66,6 +68,10 @@ class Codec:
             raise JpegError("its colours are stored in a way that is not supported")
         if not 0 < width.value <= MAX_SIDE or not 0 < height.value <= MAX_SIDE:
             raise JpegError(f"{width.value}x{height.value} pixels are more than {MAX_SIDE}x{MAX_SIDE}")
+        if width.value * height.value > MAX_FRAME_PIXELS:
+            raise JpegError(
+                f"{width.value}x{height.value} pixels are more than {MAX_FRAME_PIXELS // 1_000_000} million"
+            )
         return width.value, height.value, sampling.value
 
     def decode(self, content, shrink=1):

@@ -41,6 +41,7 @@ def _library(path):
     library.motion_step.argtypes = (c_void_p, POINTER(_Frame), c_void_p)
     library.motion_step.restype = c_int32
     library.motion_blobs.argtypes = (c_void_p, c_void_p, c_int32, POINTER(_Blob), c_int32)
+    library.motion_pack.argtypes = (c_void_p, c_void_p, c_void_p)
     library.motion_blobs.restype = c_int32
     return library
 
@@ -61,13 +62,17 @@ class Detector:
         if not self._model:
             raise MemoryError(f"no memory for frames of {width}x{height}")
         self.mask = (c_uint8 * (width * height))()
+        self._packed = (c_uint8 * (-(-width // 8) * height))()
         self._blobs = (_Blob * MAX_BLOBS)()
 
-    def region(self, x0, y0, x1, y1):
-        """Look only at a rectangle (x1 and y1 outside)."""
-        row = bytes(x0) + b"\1" * (x1 - x0) + bytes(self.width - x1)
-        content = bytes(self.width * y0) + row * (y1 - y0) + bytes(self.width * (self.height - y1))
+    def region(self, content):
+        """Look only at the pixels that are 1: width x height bytes."""
         self._library.motion_region(self._model, content)
+
+    def packed(self):
+        """The mask, eight pixels a byte, rows padded to whole bytes, the left pixel in the highest bit (as in PBM)."""
+        self._library.motion_pack(self._model, self.mask, self._packed)
+        return bytes(self._packed)
 
     def learn(self, pictures, count):
         """Take the median of at most `count` pictures as background."""

@@ -36,7 +36,7 @@ def program() -> Iterator[SimpleNamespace]:
 def library() -> str:
     """Path of the kernel for this machine."""
     name = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "armv7l": "linux/arm/v7"}[platform.machine()]
-    content = compile_shared([DAPP / "kernel" / "motion.c"], name, [], ROOT / "build" / "cache")
+    content = compile_shared(sorted((DAPP / "kernel").glob("*.c")), name, [], ROOT / "build" / "cache")
     path = ROOT / "build" / "cache" / "libmotion-test.so"
     path.write_bytes(content)
     return str(path)

@@ -15,19 +15,20 @@ JPEG = b"\xff\xd8\xff" + bytes(range(40))
 
 def test_defaults(program):
     wanted = program.settings.parse([])
-    assert wanted["region"] == [0, 0, 10_000, 10_000]
+    assert wanted["region"] == [[(0, 0), (10_000, 0), (10_000, 10_000), (0, 10_000)]]
+    assert (wanted["masks"], wanted["schedule"], wanted["starts_at"]) == (False, [], None)
     assert wanted["min_area_ppm"] == 800
     assert program.settings.kernel_settings(wanted) == {
-        "luma": 8, "chroma": 6, "noise": 2, "neighbour": 8, "absorb": 240, "shadow": 128,
+        "luma": 3, "chroma": 5, "noise": 3, "neighbour": 8, "absorb": 240, "shadow": 115,
     }  # fmt: skip
 
 
 def test_arguments_in_both_forms(program):
     wanted = program.settings.parse(["--region=0,25.5,100,100", "--gap", "2.5", "--sensitivity", "80"])
-    assert wanted["region"] == [0, 2550, 10_000, 10_000]
+    assert wanted["region"] == [[(0, 2550), (10_000, 2550), (10_000, 10_000), (0, 10_000)]]
     assert (wanted["gap_ms"], wanted["sensitivity"]) == (2500, 80)
     kernel = program.settings.kernel_settings(wanted)
-    assert kernel["luma"] < 8 and kernel["chroma"] < 6
+    assert kernel["luma"] < 3 and kernel["chroma"] < 5
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,10 @@ def test_arguments_in_both_forms(program):
         ["--unknown", "1"], ["region"], ["--gap"], ["--gap", "x"], ["--gap", "-1"], ["--gap", "1.2345"], ["--gap", "."],
         ["--gap", "99999999999"], ["--gap", "١"], ["--region", "1,2,3"], ["--region", "50,0,40,100"],
         ["--region", "0,0,101,100"], ["--sensitivity", "0"], ["--sensitivity", "101"], ["--absorb", "1"],
-        ["--pictures", "1.5"], ["--min-area", ""],
+        ["--pictures", "1.5"], ["--min-area", ""], ["--region", "1,2,3,4,5"], ["--region", "1,1,9,9;"], ["--masks", "maybe"],
+        ["--region", ",".join(["1"] * 102)], ["--schedule", "mon 08:00-10:00"], ["--starts-at", "yesterday"],
+        ["--starts-at", "2026-07-01T10:00:00", "--schedule", "mon 25:00-26:00"],
+        ["--starts-at", "2026-07-01T10:00:00", "--schedule", "someday 08:00-09:00"],
     ],
 )  # fmt: skip
 def test_bad_arguments(program, arguments):
@@ -218,7 +222,7 @@ def test_a_box_is_drawn_where_it_is(program):
 
 
 @pytest.mark.parametrize(
-    ("size", "shrink"), [((320, 240), 1), ((640, 512), 1), ((640, 513), 2), ((1920, 1080), 4), ((8192, 8192), 8)]
+    ("size", "shrink"), [((320, 240), 1), ((720, 576), 1), ((720, 577), 2), ((1920, 1080), 4), ((8192, 8192), 8)]
 )
 def test_large_pictures_are_analysed_smaller(program, size, shrink):
     assert program.jpeg.shrink_for(*size) == shrink
