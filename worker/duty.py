@@ -11,7 +11,7 @@ import json
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -70,19 +70,29 @@ class Job:
     clip: Clip | None = None
 
 
-def next_job(config: SensorsConfig, store: Store, clips: Clips | None, now: float) -> Job | None:
-    """The analysis that is due: the oldest clip that was not analysed, else the readings when their time has come."""
-    if config.motion_detection is not None and clips is not None:
-        done = store.last_analysis("camera")
-        clip = clips.after(done[0] if done else 0.0)
-        if clip is not None:
-            return Job("camera", config.motion_detection, clip.start, clip.end, clip)
+def next_job(
+    config: SensorsConfig, store: Store, clips: Clips | None, now: float, put_off: Collection[str] = ()
+) -> Job | None:
+    """The analysis that is due: the readings when their time has come, else the oldest clip that was not analysed.
+
+    Args:
+        config: what is to be analysed, and how often.
+        store: what was.
+        clips: the footage.
+        now: Unix seconds.
+        put_off: sensors whose turn it is not.
+    """
     program = config.weather_station
-    if program is not None:
+    if program is not None and "weather" not in put_off:
         done = store.last_analysis("weather")
         start = now - program.last_seconds
         if (done is None or now - done[1] >= program.every_seconds) and store.count(int(start), int(now)) > 1:
             return Job("weather", program, start, now)
+    if config.motion_detection is not None and clips is not None and "camera" not in put_off:
+        done = store.last_analysis("camera")
+        clip = clips.after(done[0] if done else 0.0)
+        if clip is not None:
+            return Job("camera", config.motion_detection, clip.start, clip.end, clip)
     return None
 
 
@@ -127,7 +137,7 @@ class Duty:
             self._recorder = Recorder(camera, create_camera(camera), self.clips, log)
         self._sensing = Sensing(False, "the energy gate was not asked yet", "it is")
         self._images: dict[str, str] = {}
-        self._retry_at = 0.0
+        self._retry_at: dict[str, float] = {}
 
     def bodies(self, over: threading.Event) -> dict[str, Callable[[], None]]:
         """What is to run in threads, by name, until `over`."""
@@ -149,9 +159,10 @@ class Duty:
         for left in self._analyses.iterdir() if self._analyses.exists() else ():
             TaskFolder(self._analyses, left.name).remove()
         while not over.wait(_LOOK_SECONDS):
-            if not self._may_work() or time.monotonic() < self._retry_at:
+            if not self._may_work():
                 continue
-            job = next_job(self._sensors, self.store, self.clips, time.time())
+            put_off = {kind for kind, at in self._retry_at.items() if time.monotonic() < at}
+            job = next_job(self._sensors, self.store, self.clips, time.time(), put_off)
             if job is not None:
                 self._energy.doing(Load.COMPUTING)
                 self.analyse(job, lambda: over.is_set() or not self._may_work())
@@ -189,10 +200,10 @@ class Duty:
                 self.store.analysed(job.kind, job.start, job.end, {"failed": cause, "why": error.message[:300]})
             else:
                 self._images.clear()
-                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                self._retry_at[job.kind] = time.monotonic() + _RETRY_SECONDS
         except (PewError, OSError) as error:
             self._log.warning("analysis_failed", sensor=job.kind, why=str(error))
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._retry_at[job.kind] = time.monotonic() + _RETRY_SECONDS
         finally:
             with suppress(RunError):
                 self._runner.remove(name)

@@ -18,7 +18,7 @@ import pytest
 from chain.client import Chain
 from ops.console import ROOT
 from poco.states import ContributionStatus
-from sdk.builder.image import Builder, PushedImage
+from sdk.builder.image import Builder
 from tests.integration.worker_net import Net, Process, finish, network, processes
 from worker.sensors.avi import frames
 from worker.sensors.config import Keep
@@ -43,9 +43,14 @@ def workers(net: Net, docker_client: docker.DockerClient) -> Iterator[Callable[.
 
 
 @pytest.fixture(scope="module")
-def motion(registry: str) -> PushedImage:
-    builder = Builder(ROOT)
-    return builder.push(builder.build("motion-detection"), registry)
+def dapps(registry: str) -> dict[str, dict[str, str]]:
+    """Both dapps as the configuration names them."""
+    builder, found = Builder(ROOT), {}
+    for name in ("motion-detection", "weather-station"):
+        pushed = builder.push(builder.build(name), registry)
+        checksum = "0x" + pushed.digest.removeprefix("sha256:")
+        found[name.replace("-", "_")] = {"image": pushed.reference, "checksum": checksum}
+    return found
 
 
 def command(worker: Process, *given: str) -> subprocess.CompletedProcess[str]:
@@ -53,20 +58,24 @@ def command(worker: Process, *given: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def analysis(worker: Process) -> dict[str, Any] | None:
+def analysis(worker: Process, kind: str = "camera") -> dict[str, Any] | None:
     path = worker.data / "sensors" / "readings.db"
     if not path.exists():
         return None
     store = Store(path, Keep(), read_only=True)
     try:
-        found = store.last_analysis("camera")
+        found = store.last_analysis(kind)
     finally:
         store.close()
     return found[2] if found else None
 
 
 def test_the_device_works_for_itself_until_paid_work_comes(
-    net: Net, workers: Callable[..., Process], motion: PushedImage, docker_client: docker.DockerClient, tmp_path: Path
+    net: Net,
+    workers: Callable[..., Process],
+    dapps: dict[str, dict[str, str]],
+    docker_client: docker.DockerClient,
+    tmp_path: Path,
 ) -> None:
     worker = workers(
         docker={"memory_mb": 128, "output_mb": 16},
@@ -75,7 +84,8 @@ def test_the_device_works_for_itself_until_paid_work_comes(
             "camera": {
                 "kind": "simulated", "width": 320, "height": 240, "fps": 10, "clip_seconds": 5, "period_seconds": 5,
             },
-            "motion_detection": {"image": motion.reference, "checksum": "0x" + motion.digest.removeprefix("sha256:")},
+            "motion_detection": dapps["motion_detection"],
+            "weather_station": {**dapps["weather_station"], "every_seconds": 3, "last_seconds": 600},
         },
     ).start()  # fmt: skip
     me, scheduler = worker.wallet.address, net.scheduler
@@ -86,6 +96,10 @@ def test_the_device_works_for_itself_until_paid_work_comes(
         events = json.loads(archive.read("events.json"))["events"]
         assert archive.read("event-001.jpg").startswith(b"\xff\xd8")
     assert len(events) == found["events"]
+    said = scheduler.until(lambda: analysis(worker, "weather"), "the analysis of the readings")
+    with zipfile.ZipFile(worker.data / "sensors" / "results" / said["result"]) as archive:
+        station = json.loads(archive.read("summary.json"))["stations"][0]
+        assert station["samples"] > 1 and station["quality"]["wind_ms"]["measured"] == station["samples"]
 
     task_id = scheduler.start(me, net.deal("sleep 5"))
     mine = {"label": f"pew.worker={me}"}
@@ -114,7 +128,7 @@ def test_the_device_works_for_itself_until_paid_work_comes(
     assert again.returncode == 2 and "is there already" in again.stderr
 
     findings = {each["what"]: each for each in worker.tell("doctor")}
-    for what in ("sensor simulated", "camera simulated", "motion detection"):
+    for what in ("sensor simulated", "camera simulated", "motion detection", "weather station"):
         assert findings[what]["ok"], findings[what]
     assert worker.kill(15) == 0
     assert not docker_client.containers.list(all=True, filters=mine), "nothing of its own work is left behind"

@@ -129,7 +129,7 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_the_oldest_clip_is_due_then_the_readings(world: World) -> None:
+def test_readings_when_their_time_has_come_else_the_oldest_clip(world: World) -> None:
     duty = world.duty()
     sensors, store, clips = duty._sensors, duty.store, duty.clips
     assert next_job(sensors, store, clips, 5000.0) is None
@@ -143,9 +143,10 @@ def test_the_oldest_clip_is_due_then_the_readings(world: World) -> None:
         assert job is not None
         seen.append((job.kind, job.start))
         store.analysed(job.kind, job.start, job.end, {})
-    assert seen == [("camera", 1000.0), ("camera", 1060.0), ("weather", 4000.0)]
+    assert seen == [("weather", 4000.0), ("camera", 1000.0), ("camera", 1060.0)]
     assert next_job(sensors, store, clips, 5099.0) is None
     assert next_job(sensors, store, clips, 5100.0) is not None, "its time has come again"
+    assert next_job(sensors, store, clips, 5100.0, {"weather"}) is None
 
 
 def motion(events: int) -> Callable[[RunSpec], None]:
