@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_rain_adds_up_across_restarts(tmp_path: Path) -> None:
     assert [message.payload for _, message in again.waiting(10)] == [b"0.0", b"0.5", b"1.0"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=30), st.integers(1, 10), st.integers(1, 12))
 def test_the_newest_messages_wait_in_order(payloads: list[bytes], unsent: int, taken: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -122,6 +123,28 @@ def test_what_was_kept_is_there_after_kill_9(tmp_path: Path) -> None:
     assert all(found[at]["temperature_c"] == at % 50 for at in found)
     told = [int(m.payload) for _, m in store.waiting(10**6)]
     assert sorted(set(told)) == sorted(found), "a reading and its message go together"
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0, 1))
+def test_a_power_cut_in_the_middle_of_a_write_costs_at_most_that_write(share: float) -> None:
+    """Only a part of the write-ahead log may have reached the storage: what is found is a beginning of what was kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        live, cut = Path(folder) / "r.db", Path(folder) / "cut.db"
+        store = Store(live, Keep())
+        assert store._rows("PRAGMA synchronous")[0][0] == 2 and store._rows("PRAGMA journal_mode")[0][0] == "wal"
+        for second in range(8):
+            store.reading_kept(T0 + second, clean({"wind_ms": float(second)}), nothing)
+        shutil.copy(live, cut)
+        log = live.with_name("r.db-wal").read_bytes()
+        cut.with_name("cut.db-wal").write_bytes(log[: int(share * len(log))])
+        again = Store(cut, Keep())
+        found = [at - T0 for at, _ in again.readings(0, 2**40)]
+        assert again.set_aside is None and found == list(range(len(found)))
+        assert share < 1.0 or len(found) == 8
+        again.reading_kept(T0 + 9, clean({"wind_ms": 1.0}), nothing)
+        store.close()
+        again.close()
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
