@@ -128,7 +128,7 @@ def test_what_was_kept_is_there_after_kill_9(tmp_path: Path) -> None:
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0, 1))
 def test_a_power_cut_in_the_middle_of_a_write_costs_at_most_that_write(share: float) -> None:
-    """Only a part of the write-ahead log may have reached the storage: what is found is a beginning of what was kept."""
+    """Only a part of the write-ahead log may have reached the storage: found is a beginning of what was kept."""
     with tempfile.TemporaryDirectory() as folder:
         live, cut = Path(folder) / "r.db", Path(folder) / "cut.db"
         store = Store(live, Keep())
