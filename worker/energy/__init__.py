@@ -17,8 +17,8 @@ the records are on the source's clock, which a simulation runs `power.speed` tim
 from worker.energy.config import EnergyConfig, create_gate, create_power_source
 from worker.energy.device import Load
 from worker.energy.gate import Gate
+from worker.energy.market import Market
 from worker.energy.meter import EnergyRecord, Meter, Totals
-from worker.energy.planner import Market
 from worker.energy.sensing import Sensing
 from worker.energy.situation import Action, Decision, GateConfig, Offer, OpenStake, RunningTask
 from worker.energy.source import PowerReading, PowerSource

@@ -13,7 +13,7 @@ from worker.energy.forecast import Forecaster
 from worker.energy.gate import Gate
 from worker.energy.hardware import HardwareConfig, create_hardware
 from worker.energy.panel import Panel
-from worker.energy.planner import Planner
+from worker.energy.planner import create_planner
 from worker.energy.record import Record, open_record
 from worker.energy.replay import Replay
 from worker.energy.simulated import SimulatedPower
@@ -87,9 +87,9 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
 def create_gate(config: EnergyConfig, power: PowerSource) -> Gate:
     """The gate of that configuration, on the clock of its power source."""
     panel = _panel(config)
-    battery, device, market = Battery(config.battery_wh), board(config.board), config.gate.market
-    planner = Planner(battery, device, market, panel.clear_sky_w, panel.longitude) if market else None
-    return Gate(config.gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
+    battery, device, gate = Battery(config.battery_wh), board(config.board), config.gate
+    planner = create_planner(gate, battery, device, panel)
+    return Gate(gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
 
 
 @lru_cache(maxsize=1)

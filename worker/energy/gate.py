@@ -33,7 +33,7 @@ from worker.energy.situation import (
 from worker.energy.source import PowerReading
 
 _SNAPSHOT_VERSION = 1
-_REST_S = 3600.0
+_SHORTEST_REST_S = 120.0
 
 
 _RANK = {Mode.ASLEEP: 0, Mode.PAUSED: 1, Mode.RESERVED: 2, Mode.WILLING: 3}
@@ -91,7 +91,7 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
             _resume_at(situation, soc, config.start_above, Load.IDLE),
         )
     if not situation.running and not situation.stakes:
-        resting = _rest(state, soc, situation)
+        resting = _rest(state, soc, situation, config)
         if resting is not None:
             return resting
     if situation.offer is None:
@@ -104,17 +104,20 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     return _weigh(state, soc, situation.offer, situation, config)
 
 
-def _rest(state: GateState, soc: float, situation: Situation) -> Decision | None:
-    """The sleep that the planner chose: begun when it pays, and slept to its end."""
-    at = situation.reading.at
+def _rest(state: GateState, soc: float, situation: Situation, config: GateConfig) -> Decision | None:
+    """The sleep that the planner chose: begun when it pays, slept to its end, and not begun again before the worker
+    has listened for what was waiting. Ends lie on the source's quarter hours."""
+    at, listen_s = situation.reading.at, config.listen_s * situation.speed
     if at >= state.rest_until:
-        if not situation.sleep_pays:
+        if not situation.rest_s or at < state.rest_until + listen_s:
             return None
-        state = replace(state, rest_until=at + _REST_S)
+        end = at // STEP_S * STEP_S + max(situation.rest_s, 4.0 * listen_s)
+        state = replace(state, rest_until=end if end - at > _SHORTEST_REST_S else end + STEP_S)
+    minutes = (state.rest_until - at) / 60.0
     return Decision(
         Action.SLEEP,
-        f"battery at {soc:.0%}: the energy of an hour awake is worth more than what may be offered in it",
-        "the hour has passed",
+        f"battery at {soc:.0%}: the energy of staying up is worth more than sensing and what may be offered meanwhile",
+        f"{minutes:.0f} minutes have passed",
         state,
         situation.now + max(1, round((state.rest_until - at) / situation.speed)),
     )
@@ -299,6 +302,7 @@ class Gate:
         self._speed = speed
         self._state = GateState()
         self._sensing = False
+        self._waits = False  # a task could have been offered since the last reading
         self._step: int | None = None
         self._step_sum = 0.0
         self._step_count = 0
@@ -319,8 +323,15 @@ class Gate:
             if self._last_at is not None and 0.0 < reading.at - self._last_at <= STEP_S:
                 seconds = reading.at - self._last_at
                 self._planner.observe(self._last_at, seconds, reading.available_w, reading.temperature_c)
+                if self._waits:
+                    self._planner.book.waited(seconds / 3600.0)
             self._planner.work(reading.at)
         self._last_at = reading.at
+
+    def planning(self, at: float) -> bool:
+        """Whether the plan of the day that holds `at` (the source's clock) is still being made, a slice at each
+        reading."""
+        return self._planner is not None and self._planner.planning(at)
 
     def decide(
         self,
@@ -342,22 +353,26 @@ class Gate:
             offer=offer,
             running=running,
             stakes=stakes,
-            forecast=self._forecaster.forecast(reading.at, hours=48.0),
             draining=draining,
         )
-        planner, soc = self._planner, situation.soc
-        if planner is not None and planner.ready and soc is not None:
-            stored_wh = soc * self._battery.capacity_wh
-            situation = replace(
-                situation,
-                ask_nrlc=None
-                if offer is None
-                else planner.ask_nrlc(reading.at, stored_wh, offer.seconds * self._speed),
-                sleep_pays=offer is None and planner.sleeps(reading.at, stored_wh),
-            )
-        decision = decide(self._state, situation, self._config)
+        soc, config = situation.soc, self._config
+        if offer or running or stakes or (soc is not None and soc < config.start_above + config.hysteresis):
+            situation = replace(situation, forecast=self._forecaster.forecast(reading.at, hours=48.0))
+        if self._planner is not None and soc is not None:
+            situation = self._planned(self._planner, situation, soc)
+        decision = decide(self._state, situation, config)
         self._state = decision.state
+        self._waits = not running and (decision.action is Action.RUN or reading.at < decision.state.rest_until)
         return decision
+
+    def _planned(self, planner: Planner, situation: Situation, soc: float) -> Situation:
+        """With what the plan says of the offer, or of staying up where there is none."""
+        at, stored_wh, offer = situation.reading.at, soc * self._battery.capacity_wh, situation.offer
+        if offer is None:
+            return replace(situation, rest_s=planner.rest_s(at, stored_wh))
+        seconds = offer.seconds * self._speed
+        planner.book.offered(offer.task_id, offer.reward_nrlc - offer.gas_nrlc, seconds)
+        return replace(situation, ask_nrlc=planner.ask_nrlc(at, stored_wh, seconds))
 
     def sense(self, reading: PowerReading) -> Sensing:
         """Whether the device may work for itself now; asked after `decide`."""

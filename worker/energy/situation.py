@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from worker.energy.battery import Battery
 from worker.energy.device import Device
 from worker.energy.forecast import STEP_S, Forecast
-from worker.energy.planner import Market
+from worker.energy.market import Market
 from worker.energy.source import PowerReading
 
 
@@ -35,7 +35,9 @@ class GateConfig(BaseModel):
         0.3, ge=0, le=2, description="how much tomorrow's surplus counts as charge in the price"
     )
     max_sleep_s: int = Field(14 * 3600, ge=STEP_S)
-
+    wear_nrlc_per_wh: float = Field(0.0, ge=0, description="what a watt-hour drawn from the battery costs in its life")
+    nap_s: int = Field(STEP_S, ge=300, le=1800, description="a nap that the plan chose ends after so long")
+    listen_s: int = Field(20, ge=0, description="stays up so long after a nap, for what was waiting (worker's clock)")
     market: Market | None = Field(None, description="what work is worth: turns the planner on")
 
     @model_validator(mode="after")
@@ -101,7 +103,7 @@ class Situation:
     forecast: Forecast | None = None
     draining: bool = False  # the operator's wish
     ask_nrlc: float | None = None  # what the planner asks for the offer's energy and time; `None` without a plan
-    sleep_pays: bool = False  # the planner would rather sleep an hour than wait for offers
+    rest_s: float = 0.0  # the planner would rather sleep so long than wait for offers, on the source's clock
 
     @property
     def soc(self) -> float | None:

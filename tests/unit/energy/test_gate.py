@@ -256,14 +256,18 @@ def test_the_operator_can_drain_and_what_runs_is_finished():
     assert decide(GateState(), situation(0.9, draining=True, running=runs), CONFIG).action is Action.DECLINE
 
 
-def test_a_sleep_that_pays_is_slept_to_its_end_unless_something_is_open():
-    asleep = decide(GateState(), situation(0.6, sleep_pays=True, speed=60.0), CONFIG)
+def test_a_sleep_that_pays_is_slept_to_its_end_then_it_listens_before_the_next():
+    eager = GateConfig(listen_s=0)
+    asleep = decide(GateState(), situation(0.6, reading=reading(0.6, 9e8), rest_s=3600.0, speed=60.0), eager)
     assert asleep.action is Action.SLEEP
     assert asleep.resume_at == NOW + 60
-    half = situation(0.6, reading=reading(0.6, 1e9 + 1800.0), speed=60.0, offer=Offer("0x01", 1.0, 10**9))
+    half = situation(0.6, reading=reading(0.6, 9e8 + 1800.0), speed=60.0, offer=Offer("0x01", 1.0, 10**9))
     assert decide(asleep.state, half, CONFIG).action is Action.SLEEP
     assert decide(asleep.state, half, CONFIG).resume_at == NOW + 30
-    over = situation(0.6, reading=reading(0.6, 1e9 + 3600.0))
-    assert decide(asleep.state, over, CONFIG).action is Action.RUN
+    woken = situation(0.6, reading=reading(0.6, 9e8 + 3601.0), rest_s=900.0)
+    assert decide(asleep.state, woken, CONFIG).action is Action.RUN
+    later = decide(asleep.state, situation(0.6, reading=reading(0.6, 9e8 + 3660.0), rest_s=900.0), CONFIG)
+    assert later.action is Action.SLEEP
+    assert later.resume_at == NOW + 840
     for busy in ({"running": (RunningTask("0x02", 60.0),)}, {"stakes": (OpenStake("0x03", 60.0),)}):
-        assert decide(GateState(), situation(0.6, sleep_pays=True, **busy), CONFIG).action is Action.RUN
+        assert decide(GateState(), situation(0.6, rest_s=900.0, **busy), CONFIG).action is Action.RUN

@@ -59,8 +59,8 @@ def test_it_asks_more_the_emptier_the_battery_and_the_duller_the_days(sunny, dul
 
 
 def test_it_sleeps_in_dull_days_with_little_charge_and_never_on_a_full_battery_in_the_sun(sunny, dull):
-    assert dull.sleeps(morning() - 6 * HOUR, 0.2 * 128.0)
-    assert not sunny.sleeps(morning(), 128.0)
+    assert dull.rest_s(morning() - 6 * HOUR, 0.2 * 128.0)
+    assert not sunny.rest_s(morning(), 128.0)
 
 
 def test_cold_days_cannot_charge_and_make_energy_dear(sunny):
@@ -73,7 +73,7 @@ def test_before_the_plan_it_neither_asks_nor_sleeps():
     planner.work(MARCH)
     assert not planner.ready
     assert planner.ask_nrlc(MARCH, 64.0, HOUR) is None
-    assert not planner.sleeps(MARCH, 64.0)
+    assert not planner.rest_s(MARCH, 64.0)
 
 
 def test_a_restart_remembers_the_weather(dull):
@@ -91,7 +91,7 @@ def test_unknown_harvest_teaches_nothing():
     planner = Planner(BATTERY, DEVICE, MARKET, PANEL.clear_sky_w, PANEL.longitude)
     for step in range(5 * 96):
         planner.observe(MARCH + step * 900.0, 900.0, None, None)
-    assert planner.snapshot()["days"] == 0
+    assert planner.snapshot()["season"]["days"] == 0
 
 
 def test_the_gate_uses_the_plan_once_it_stands():
