@@ -21,6 +21,7 @@ from worker.energy import (
     RunningTask,
     Sensing,
     create_gate,
+    create_learnt,
     create_power_source,
 )
 from worker.journal import Journal
@@ -42,19 +43,24 @@ class Power:
     def __init__(self, config: EnergyConfig, journal: Journal, now: float) -> None:
         self._lock = threading.Lock()
         self._journal = journal
-        self._source = create_power_source(config)
+        self._learnt = create_learnt(config)
+        self._restore("learnt", self._learnt)
+        self._source = create_power_source(config, self._learnt)
         self._meter = Meter()
-        self._gate = create_gate(config, self._source)
+        self._gate = create_gate(config, self._source, self._learnt)
         for name, part in self._parts().items():
-            snapshot = journal.energy_snapshot(name)
-            if snapshot is not None:
-                part.restore(snapshot)
+            self._restore(name, part)
         self._running: tuple[RunningTask, ...] = ()
         self._stakes: tuple[OpenStake, ...] = ()
         self._records: list[tuple[int, dict[str, Any]]] = []
         self._reading: PowerReading = self._source.read(now)
         self._duty = Load.IDLE
         self._stance = Stance(willing=False, words="the meter has not been read yet")
+
+    def _restore(self, name: str, part: Any) -> None:
+        snapshot = self._journal.energy_snapshot(name)
+        if snapshot is not None:
+            part.restore(snapshot)
 
     def _parts(self) -> dict[str, Any]:
         return {"source": self._source, "meter": self._meter, "gate": self._gate}
@@ -92,6 +98,7 @@ class Power:
             self._reading = self._source.read(now)
             self._records += [(int(r.start), asdict(r)) for r in self._meter.record(self._reading)]
             self._gate.observe(self._reading)
+            self._learnt.observe(self._reading)
             decision = self._gate.decide(
                 int(now), self._reading, running=self._running, stakes=self._stakes, draining=draining
             )
@@ -158,7 +165,7 @@ class Power:
     def save(self) -> None:
         """Keep everything in the journal."""
         with self._lock:
-            snapshots = {name: part.snapshot() for name, part in self._parts().items()}
+            snapshots = {name: part.snapshot() for name, part in [*self._parts().items(), ("learnt", self._learnt)]}
             records, self._records = self._records, []
         summary = self.energy().model_dump()
         self._journal.energy_kept({**snapshots, "summary": summary}, records)

@@ -1,20 +1,22 @@
 """The worker's energy: what it measures, what it may spend, and when it sleeps.
 
-    power = create_power_source(config)         # EnergyConfig: the `energy` section of the worker's YAML
-    meter, gate = Meter(), create_gate(config, power)
+    learnt = create_learnt(config)              # EnergyConfig: the `energy` section of the worker's YAML
+    power = create_power_source(config, learnt)
+    meter, gate = Meter(), create_gate(config, power, learnt)
 
     power.set_load(Load.COMPUTING, now)         # whenever what the device does changes
     reading = power.read(now)                   # `None` in a reading is unknown, never zero
     records = meter.record(reading)             # quarter hours that became complete
     gate.observe(reading)                       # the forecast learns
+    learnt.observe(reading)                     # panel and battery as they are; used at the next start
     decision = gate.decide(now, reading, offer=..., running=..., stakes=...)
     decision.action, decision.reason, decision.until, decision.resume_at
 
-All three have `snapshot() -> dict` (JSON types) and `restore(dict)`. `now` is the worker's clock; `reading.at` and
+All four have `snapshot() -> dict` (JSON types) and `restore(dict)`. `now` is the worker's clock; `reading.at` and
 the records are on the source's clock, which a simulation runs `power.speed` times as fast.
 """
 
-from worker.energy.config import EnergyConfig, create_gate, create_power_source
+from worker.energy.config import EnergyConfig, create_gate, create_learnt, create_power_source
 from worker.energy.device import Load
 from worker.energy.gate import Gate
 from worker.energy.market import Market
@@ -41,5 +43,6 @@ __all__ = [
     "Sensing",
     "Totals",
     "create_gate",
+    "create_learnt",
     "create_power_source",
 ]

@@ -14,7 +14,7 @@ from itertools import pairwise
 _MONTH_H = 30 * 24.0
 
 #: Rest voltage of one LiFePO4 cell against state of charge (typical data-sheet curve).
-CELL_CURVE = (
+_CELL_CURVE = (
     (0.0, 2.50),
     (0.02, 2.90),
     (0.05, 3.05),
@@ -57,12 +57,25 @@ class Battery:
     def voltage(self, stored_wh: float, net_w: float = 0.0) -> float:
         """Terminal voltage at a net power into (+) or out of (-) the battery, V."""
         soc = stored_wh / self.capacity_wh
-        rest = self.cells * CELL_CURVE[-1][1]
-        for (low, low_v), (high, high_v) in pairwise(CELL_CURVE):
+        rest = self.cells * _CELL_CURVE[-1][1]
+        for (low, low_v), (high, high_v) in pairwise(_CELL_CURVE):
             if soc <= high:
                 rest = self.cells * (low_v + (high_v - low_v) * max(0.0, soc - low) / (high - low))
                 break
         return rest + self.resistance_ohm * net_w / rest
+
+    def stored_at(self, volts: float, net_w: float = 0.0) -> float:
+        """Stored energy at which the terminal voltage would be that, Wh: `voltage` the other way round.
+
+        Between 20 % and 90 % of charge a hundredth of a volt is a tenth of the battery.
+        """
+        amperes = net_w / volts if volts > 0 else 0.0
+        cell = (volts - amperes * self.resistance_ohm) / self.cells
+        for (low, low_v), (high, high_v) in pairwise(_CELL_CURVE):
+            if cell <= high_v:
+                share = max(0.0, (cell - low_v) / (high_v - low_v))
+                return (low + share * (high - low)) * self.capacity_wh
+        return self.capacity_wh
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ plainly full or plainly empty, and after a time in which nothing was measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from worker.energy.battery import CELL_CURVE, Battery
+from worker.energy.battery import Battery
 
 _SNAPSHOT_VERSION = 1
 _MAX_GAP_S = 900.0
@@ -83,16 +82,7 @@ class ChargeCounter:
         return min(most, max(least, guess))
 
     def _by_voltage(self, now: Flowing) -> float | None:
-        if now.battery_v is None:
-            return None
-        battery = self._battery
-        amperes = (now.battery_w or 0.0) / now.battery_v if now.battery_v > 0 else 0.0
-        cell = (now.battery_v - amperes * battery.resistance_ohm) / battery.cells
-        for (low, low_v), (high, high_v) in pairwise(CELL_CURVE):
-            if cell <= high_v:
-                share = max(0.0, (cell - low_v) / (high_v - low_v))
-                return (low + share * (high - low)) * battery.capacity_wh
-        return battery.capacity_wh
+        return None if now.battery_v is None else self._battery.stored_at(now.battery_v, now.battery_w or 0.0)
 
     def _at_the_ends(self, at: float, stored: float, now: Flowing) -> float:
         battery = self._battery

@@ -12,6 +12,7 @@ from worker.energy.device import board
 from worker.energy.forecast import Forecaster
 from worker.energy.gate import Gate
 from worker.energy.hardware import HardwareConfig, create_hardware
+from worker.energy.learnt import Learnt
 from worker.energy.panel import Panel
 from worker.energy.planner import create_planner
 from worker.energy.record import Record, open_record
@@ -51,8 +52,18 @@ class EnergyConfig(BaseModel):
         return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def create_power_source(config: EnergyConfig) -> PowerSource:
+def create_learnt(config: EnergyConfig) -> Learnt:
+    """What a device of that configuration learns of its parts; at first it knows them as they are rated."""
+    cells = config.hardware.cells if config.hardware else Battery.cells
+    return Learnt(_panel(config), Battery(config.battery_wh, cells=cells))
+
+
+def create_power_source(config: EnergyConfig, learnt: Learnt | None = None) -> PowerSource:
     """The power source that the configuration names.
+
+    Args:
+        config: the `energy` section.
+        learnt: what is known of the battery better than its rating; meters without a charge of their own count with it.
 
     Raises:
         BadInputError: unknown source, board or record, a broken record, a start outside of it, a panel at another
@@ -71,7 +82,7 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
                 hint="docs/reference/hardware.md has an example for every meter",
                 code="NO_METERS",
             )
-        battery = Battery(config.battery_wh, cells=config.hardware.cells)
+        battery = (learnt or create_learnt(config)).battery
         return create_hardware(config.hardware, battery, board(config.board), config.panel_wp)
     record = _record(config.record)
     return SimulatedPower(
@@ -84,10 +95,11 @@ def create_power_source(config: EnergyConfig) -> PowerSource:
     )
 
 
-def create_gate(config: EnergyConfig, power: PowerSource) -> Gate:
-    """The gate of that configuration, on the clock of its power source."""
-    panel = _panel(config)
-    battery, device, gate = Battery(config.battery_wh), board(config.board), config.gate
+def create_gate(config: EnergyConfig, power: PowerSource, learnt: Learnt | None = None) -> Gate:
+    """The gate of that configuration, on the clock of its power source, with the parts as they are known by now."""
+    known = learnt or create_learnt(config)
+    panel, battery = known.panel, known.battery
+    device, gate = board(config.board), config.gate
     planner = create_planner(gate, battery, device, panel)
     return Gate(gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
 

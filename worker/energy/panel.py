@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from poco.sun import extraterrestrial, sun_position
@@ -24,6 +25,7 @@ class Panel:
     losses: float = 0.10  # soiling 2 %, shade 3 %, wiring 2 %, contacts 0.5 %, light-induced 1.5 %, rating 1 %
     controller_efficiency: float = 0.95
     temperature_coefficient: float = -0.004  # of power, per kelvin
+    shares: tuple[float, ...] = ()  # learnt: of the clear-sky power, by sectors of the sun's azimuth from north
 
     def power_w(self, at: float, sky: Irradiance, temperature_c: float = 15.0, wind_m_s: float = 1.0) -> float:
         """Power after the charge controller, W, if all of it is taken."""
@@ -37,12 +39,23 @@ class Panel:
         return direct_current * (1.0 - self.losses) * self.controller_efficiency
 
     def clear_sky_w(self, at: float, temperature_c: float = 15.0) -> float:
-        """Power under a cloudless sky, W: the yardstick of the forecast."""
+        """Power under a cloudless sky, W: the yardstick of the forecast. What was learnt of this panel is in it."""
         sun = sun_position(at, self.latitude, self.longitude)
         ghi = clear_sky_ghi(sun.cos_zenith)
         if ghi <= 0.0:
             return 0.0
-        return self.power_w(at, split_ghi(ghi, sun.cos_zenith, extraterrestrial(at)), temperature_c)
+        power = self.power_w(at, split_ghi(ghi, sun.cos_zenith, extraterrestrial(at)), temperature_c)
+        return power * self._share(sun.azimuth)
+
+    def _share(self, azimuth: float) -> float:
+        """Straight between the middles of the sectors."""
+        if not self.shares:
+            return 1.0
+        whole = len(self.shares)
+        place = azimuth / (2.0 * math.pi) * whole - 0.5
+        left = math.floor(place)
+        part = place - left
+        return (1.0 - part) * self.shares[left % whole] + part * self.shares[(left + 1) % whole]
 
 
 def cell_temperature(plane_w_m2: float, air_c: float, wind_m_s: float = 1.0) -> float:
