@@ -1,8 +1,8 @@
 """What Home Assistant is told: one discovery message for the device, and the states of its entities.
 
 Device discovery (`<prefix>/device/<id>/config`) and its abbreviations are those of Home Assistant's MQTT integration
-(2025.4 and later, which know the wind's direction); device and state classes are those of its sensor entities. A value that
-is null becomes "unknown".
+(2025.4 and later, which know the wind's direction); device and state classes are those of its sensor entities. A value
+that is null becomes "unknown".
 """
 
 from __future__ import annotations
