@@ -136,6 +136,7 @@ class Duty:
         if camera is not None and self.clips is not None:
             self._recorder = Recorder(camera, create_camera(camera), self.clips, log)
         self._sensing = Sensing(False, "the energy gate was not asked yet", "it is")
+        self._computing = False
         self._images: dict[str, str] = {}
         self._retry_at: dict[str, float] = {}
 
@@ -164,8 +165,11 @@ class Duty:
             put_off = {kind for kind, at in self._retry_at.items() if time.monotonic() < at}
             job = next_job(self._sensors, self.store, self.clips, time.time(), put_off)
             if job is not None:
-                self._energy.doing(Load.COMPUTING)
-                self.analyse(job, lambda: over.is_set() or not self._may_work())
+                self._computing = True
+                try:
+                    self.analyse(job, lambda: over.is_set() or not self._may_work())
+                finally:
+                    self._computing = False
         self._energy.doing(Load.IDLE)
 
     @property
@@ -178,12 +182,13 @@ class Duty:
         if before.allowed is not self._sensing.allowed:
             event = "duty_on" if self._sensing.allowed else "duty_off"
             self._log.info(event, reason=self._sensing.reason, until=self._sensing.until)
-        if not self._sensing.allowed or self._busy():
+        may = self._sensing.allowed and not self._busy()
+        if may and self._computing:
+            self._energy.doing(Load.COMPUTING)
+        else:
             recording = self._sensing.allowed and self._recorder is not None
             self._energy.doing(Load.SENSING if recording else Load.IDLE)
-            return False
-        self._energy.doing(Load.SENSING if self._recorder is not None else Load.IDLE)
-        return True
+        return may
 
     def analyse(self, job: Job, stop: Callable[[], bool]) -> None:
         """Run a program on a span of the device's own data, and keep what it finds. Never raises for its failures."""

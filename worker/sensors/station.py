@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from poco.errors import PewError
+from worker.i2c import DeviceError
 from worker.log import Log
 from worker.sensors.clips import Clips
 from worker.sensors.config import CameraBackend, Weather
@@ -136,4 +137,8 @@ class Recorder:
                     time.sleep(-late)
                 elif late > step:
                     ticks = int(spent / step)
+            if not writer.frames and spent >= self._config.clip_seconds:
+                raise DeviceError(
+                    f"the camera gave no picture in {spent:.0f} s", "it is switched off and on again; check its cable"
+                )
             self._clips.end(writer, start, start + time.monotonic() - began)

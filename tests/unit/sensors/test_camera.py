@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -151,6 +153,27 @@ def test_a_clock_that_jumps_neither_stretches_nor_breaks_a_clip(
         assert 0.9 < time.monotonic() - begun < 5
     assert [round(clip.end - clip.start) for clip in clips.all()] == [1, 1]
     assert 10 <= len(list(avi.frames(clips.all()[0].path))) <= 21
+
+
+def test_a_camera_that_hangs_is_told_and_switched_on_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its program runs and writes nothing the first time."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("worker.sensors.station._TROUBLE_SECONDS", 0.05)
+    silent = f"import os.path\nif not os.path.exists({str(tmp_path / 'again')!r}):\n"
+    silent += f"    open({str(tmp_path / 'again')!r}, 'w').close()\n    time.sleep(60)\n"
+    program(tmp_path, "rpicam-vid", silent + STREAM)
+    config = c.RpiCamera(width=32, height=32, fps=10, clip_seconds=1)
+    clips, log, over = Clips(tmp_path / "clips", keep_mb=10), io.StringIO(), threading.Event()
+    recorder = Recorder(config, create_camera(config), clips, Log(log))
+    thread = threading.Thread(target=recorder.run, args=(over, lambda: True))
+    thread.start()
+    end = time.monotonic() + 20
+    while not clips.all() and time.monotonic() < end:
+        time.sleep(0.05)
+    over.set()
+    thread.join(10)
+    events = [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+    assert clips.all() and events == ["sensor_fails", "sensor_works"] and "no picture" in log.getvalue()
 
 
 def program(folder: Path, name: str, body: str) -> None:

@@ -245,10 +245,13 @@ def test_it_all_runs_and_paid_work_comes_first(world: World) -> None:
     for thread in threads:
         thread.start()
     until(lambda: world.runner.specs)
-    assert Load.COMPUTING in world.energy.loads
+    until(lambda: world.energy.loads[-1] is Load.COMPUTING)
+    time.sleep(0.3)
+    assert world.energy.loads[-1] is Load.COMPUTING, "as long as the program runs"
     world.busy = True
     until(lambda: world.runner.removed)
     assert "analysis_put_off" in world.events() and duty.store.last_analysis("camera") is None
+    assert world.energy.loads[-1] is Load.SENSING, "the camera goes on"
     count = len(world.runner.specs)
     recorded = len(duty.clips.all())  # type: ignore[union-attr]
     until(lambda: len(duty.clips.all()) > recorded + 1)  # type: ignore[union-attr]
