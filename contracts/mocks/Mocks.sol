@@ -50,7 +50,7 @@ contract ContractWallet is IERC1271 {
     }
 }
 
-/// A scheduler or worker that is also called back, and then calls the hub again.
+/// A scheduler or worker that is also called back, and then calls the hub again, once.
 contract ReentrantWallet is ContractWallet, IOracleConsumer {
     address public target;
     bytes public payload;
@@ -63,6 +63,7 @@ contract ReentrantWallet is ContractWallet, IOracleConsumer {
     }
 
     function receiveResult(bytes32, bytes calldata) external override {
+        if (called) return;
         called = true;
         (reentered, ) = target.call(payload);
     }
