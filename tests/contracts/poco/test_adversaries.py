@@ -10,6 +10,7 @@ from brownie import (
     Receiver,
     ReentrantSigner,
     ReentrantWallet,
+    Workerpool,
 )
 
 from poco.hexes import keccak, to_bytes, to_hex
@@ -37,7 +38,11 @@ def personal(digest):
 
 
 def bag_of(market, wallet, **request):
-    """Two tasks of a pool that the contract owns and is called back for: what is locked would pay one of them twice."""
+    """A task of a pool that the contract owns and is called back for.
+
+    What is locked for the deal's second task would pay the first one twice: no worker's stake would run short.
+    """
+    Workerpool.at(market.pool).changePolicy(0, 1, {"from": market.scheduler})
     token = int(market.pool, 16)
     market.workerpool_registry.transferFrom(market.scheduler, wallet, token, {"from": market.scheduler})
     orders = market.orders(volume=2, callback=wallet.address, **request)
