@@ -44,7 +44,7 @@ test-e2e: setup ## one run of everything
 	@exec .venv/bin/python -m ops.check e2e
 
 bench-gas: setup ## gas of our contracts beside that of the original, step by step
-	@brownie compile >/dev/null && exec .venv/bin/python -m benchmarks.gas
+	@brownie compile --all >/dev/null && exec .venv/bin/python -m benchmarks.gas
 
 bench-dapps: engine setup ## images, their reproducibility and golden inputs, motion detection beside OpenCV's
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.dapps
