@@ -33,8 +33,8 @@ def parse(arguments):
     """Settings from a list of arguments.
 
     Returns:
-        A dictionary: region (polygons of x, y in 1/10000 of the picture), sensitivity (1..100), min_area_ppm (millionths
-        of the picture), absorb (frames), gap_ms, pictures, masks, schedule (pairs of minutes of the week, from Monday
+        A dictionary: region (polygons of x, y in 1/10000 of the picture), sensitivity (1..100), min_area_ppm
+        (millionths of the picture), absorb (frames), gap_ms, pictures, masks, schedule (pairs of minutes of the week, from Monday
         0:00; empty: always), starts_at (seconds since Monday 0:00 of that week, and the text; or None), start and
         frames (which part of the footage; frames 0: to its end).
 

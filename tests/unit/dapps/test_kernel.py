@@ -154,6 +154,78 @@ def test_a_soft_shadow_is_not_a_thing(make):
     assert seen[115] < seen[256] // 4
 
 
+def yard(seed, height=120, width=160):
+    """Ground with edges of all directions."""
+    rng = np.random.RandomState(seed)
+    ground = np.kron(rng.randint(60, 190, (height // 8 + 1, width // 8 + 1)), np.ones((8, 8)))
+    return ground[:height, :width] + rng.randint(-3, 4, (height, width))
+
+
+def test_a_shaken_camera_is_held_still(make):
+    """Jumps of up to 12 pixels: what moves is found where it is in the frame, and nothing else."""
+    rng = np.random.RandomState(4)
+    world = yard(1, 160, 200)
+    frames, truths = [], []
+    for number in range(40):
+        view = world.copy()
+        thing = np.zeros(world.shape, np.uint8)
+        view[70:94, 20 + 3 * number : 44 + 3 * number] = 235
+        thing[70:94, 20 + 3 * number : 44 + 3 * number] = 1
+        y, x = 20 + rng.randint(-6, 7, 2)
+        frames.append(picture((view[y : y + 120, x : x + 160] + rng.randint(-2, 3, (120, 160))).astype(np.uint8)))
+        truths.append(thing[y : y + 120, x : x + 160])
+    detector = make(160, 120)
+    detector.learn(frames[::2], 32)
+    for frame, truth in zip(frames, truths, strict=True):
+        detector.step(frame)
+        found = mask_of(detector)
+        inside = (slice(14, -14), slice(14, -14))  # what comes in at the edges has no background yet
+        assert f_measure(found[inside], truth[inside]) > 0.9
+        assert not (found & ~truth)[30:40, 30:].any()
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.85, 1.2])
+def test_another_light_is_not_motion(make, factor):
+    ground = yard(2)
+    detector = make(160, 120)
+    detector.learn([picture(ground.astype(np.uint8))], 1)
+    for number in range(30):
+        light = 1 + (factor - 1) * min(1, number / 20)
+        view = ground * light
+        if number == 29:
+            view[40:70, 50:90] = 250
+        moving = detector.step(picture(np.clip(view, 0, 255).astype(np.uint8)))
+        if number < 29:
+            assert moving < 100
+    assert 1000 < moving < 1400
+
+
+def test_what_blinks_all_the_time_is_background(make):
+    """A patch that is one of many values in every frame is quiet after a while; what stands in it is seen."""
+    rng = np.random.RandomState(6)
+    ground = yard(3)
+    detector = make(160, 120)
+    detector.learn([picture(ground.astype(np.uint8))], 1)
+    seen = []
+    for number in range(260):
+        view = ground.copy()
+        view[60:110, 20:140] += rng.choice([-18, 0, 18], (50, 120))
+        if number == 259:
+            view[70:95, 60:90] = 250
+        seen.append(detector.step(picture(np.clip(view, 0, 255).astype(np.uint8))))
+    assert max(seen[-30:-1]) < 60
+    assert 600 < seen[-1] < 900
+
+
+def test_the_mask_as_bits(make):
+    rng = np.random.RandomState(8)
+    detector = make(13, 7)
+    grid = rng.randint(0, 2, (7, 13)).astype(np.uint8)
+    for number, bit in enumerate(grid.reshape(-1)):
+        detector.mask[number] = int(bit)
+    assert detector.packed() == np.packbits(grid, axis=1).tobytes()
+
+
 def test_the_background_is_the_median(make):
     """Things that pass through less than half of the samples leave no ghost."""
     rng = np.random.RandomState(2)

@@ -37,7 +37,8 @@ def test_arguments_in_both_forms(program):
         ["--unknown", "1"], ["region"], ["--gap"], ["--gap", "x"], ["--gap", "-1"], ["--gap", "1.2345"], ["--gap", "."],
         ["--gap", "99999999999"], ["--gap", "١"], ["--region", "1,2,3"], ["--region", "50,0,40,100"],
         ["--region", "0,0,101,100"], ["--sensitivity", "0"], ["--sensitivity", "101"], ["--absorb", "1"],
-        ["--pictures", "1.5"], ["--min-area", ""], ["--region", "1,2,3,4,5"], ["--region", "1,1,9,9;"], ["--masks", "maybe"],
+        ["--pictures", "1.5"], ["--min-area", ""], ["--region", "1,2,3,4,5"], ["--region", "1,1,9,9;"],
+        ["--masks", "maybe"],
         ["--region", ",".join(["1"] * 102)], ["--schedule", "mon 08:00-10:00"], ["--starts-at", "yesterday"],
         ["--starts-at", "2026-07-01T10:00:00", "--schedule", "mon 25:00-26:00"],
         ["--starts-at", "2026-07-01T10:00:00", "--schedule", "someday 08:00-09:00"],
@@ -56,6 +57,49 @@ def test_more_sensitivity_never_sees_less(program, sensitivity):
         for value in (sensitivity, sensitivity + 1)
     )
     assert two["luma"] <= one["luma"] and two["chroma"] <= one["chroma"]
+
+
+def test_a_region_of_polygons(program):
+    """A triangle and a rectangle, against the definition by pixel centres."""
+    polygons = program.settings.parse(["--region", "0,0,100,0,0,100;50,60,100,100"])["region"]
+    content = program.analysis.region(polygons, 20, 10)
+    for y in range(10):
+        for x in range(20):
+            u, v = (2 * x + 1) / 40, (2 * y + 1) / 20
+            expected = u + v < 1 - 1e-9 or (u >= 0.5 and v >= 0.6)
+            if abs(u + v - 1) > 1e-9:
+                assert content[y * 20 + x] == expected, (x, y)
+    assert program.analysis.region(program.settings.parse([])["region"], 7, 3) == b"\1" * 21
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    corners=st.lists(st.tuples(*[st.integers(0, 10_000)] * 2), min_size=3, max_size=8),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 30)),
+)
+def test_any_polygon_gives_a_mask(program, corners, size):
+    content = program.analysis.region([corners], *size)
+    assert len(content) == size[0] * size[1] and set(content) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "starts_at", "second", "expected"),
+    [
+        ("always", "2026-07-01T12:00:00", 0, True),  # a Wednesday
+        ("18:00-07:00", "2026-07-01T17:59:30", 29, False),
+        ("18:00-07:00", "2026-07-01T17:59:30", 30, True),
+        ("18:00-07:00", "2026-07-02T06:59:59", 0, True),
+        ("18:00-07:00", "2026-07-02T06:59:59", 1, False),
+        ("mon-tue 08:00-10:00", "2026-07-01T09:00:00", 0, False),
+        ("sat-mon 08:00-10:00", "2026-07-05T09:00:00", 0, True),
+        ("sun 23:00-01:00", "2026-07-06T00:30:00", 0, True),  # a Monday, Sunday's stretch goes on
+        ("wed 00:00-24:00, fri 10:00-11:00", "2026-07-01T23:59:59", 0, True),
+        ("wed 00:00-24:00, fri 10:00-11:00", "2026-07-01T23:59:59", 1, False),
+    ],
+)
+def test_a_schedule(program, schedule, starts_at, second, expected):
+    wanted = program.settings.parse(["--schedule", schedule, "--starts-at", starts_at])
+    assert program.settings.watched(wanted, second) is expected
 
 
 def write(tmp_path, content: bytes) -> str:
@@ -84,12 +128,14 @@ def test_an_avi_with_sound_and_further_riff_parts(program, scene, tmp_path):
     assert clip.count == 2
 
 
-@pytest.mark.parametrize("kind", ["codec", "frames", "empty", "junk", "picture", "zip", "emptyzip"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "codec", "frames", "empty", "junk", "picture", "zip", "emptyzip"])
 def test_unusable_files_say_why(program, scene, tmp_path, kind):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("readme.txt", "no pictures")
     content, said = {
+        "mp4": (b"\0\0\0 ftypisom" + bytes(90), "reads MJPEG; convert it first: ffmpeg"),
+        "mkv": (b"\x1a\x45\xdf\xa3" + bytes(90), "reads MJPEG; convert it first: ffmpeg"),
         "codec": (scene.avi([JPEG], codec=b"H264"), "'H264', not MJPEG"),
         "frames": (scene.avi([]), "no frames"),
         "empty": (b"", "empty"),
