@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
 
 from poco.errors import BadInputError
 from poco.hexes import to_bytes, to_hex
@@ -37,6 +38,10 @@ class Wallet:
         """EIP-712 signature (65 bytes)."""
         return to_hex(self._account.sign_message(encode_typed_data(full_message=data)).signature)
 
+    def sign_digest(self, digest: bytes) -> str:
+        """Signature (65 bytes) of the EIP-712 hash of a struct of ours, computed by `poco`."""
+        return to_hex(self._account.unsafe_sign_hash(Hash32(digest)).signature)
+
     def sign_order(self, order: OrderT, domain: Domain) -> OrderT:
         """The order with this wallet's signature."""
         return order.signed(self.sign_typed(order.typed_data(domain)))
@@ -59,6 +64,14 @@ def recover_typed(data: dict[str, Any], signature: str) -> str:
     """Who made an EIP-712 signature of that data; BadInputError for a malformed one."""
     try:
         return str(Account.recover_message(encode_typed_data(full_message=data), signature=to_bytes(signature, 65)))
+    except Exception as error:
+        raise BadInputError(f"not a signature: {error}", hint="sign again with the right wallet") from None
+
+
+def recover_digest(digest: bytes, signature: str) -> str:
+    """Who signed a hash of 32 bytes; BadInputError for a malformed signature."""
+    try:
+        return str(Account._recover_hash(digest, signature=to_bytes(signature, 65)))
     except Exception as error:
         raise BadInputError(f"not a signature: {error}", hint="sign again with the right wallet") from None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -67,7 +67,7 @@ class Profile(_Struct):
     """What measures and what is measured, as the operator declares it.
 
     The place is in hundredths of a degree, the worker rounds it to a tenth (11 km). `unknown_load` is the power at
-    which time without a measured load counts; `speed` is thousandths of seconds of the source's clock in a second of life.
+    which time without a measured load counts; `speed` is thousandths of the source's seconds in a second of life.
     """
 
     NAME: ClassVar[str] = "EnergyProfile"
@@ -161,6 +161,10 @@ class Record(_Struct):
     def surplus(self) -> int:
         """Harvested + charged - consumed - change of stored: what it must have lost, if measured."""
         return self.harvested + self.charged - self.consumed - (self.stored_after - self.stored_before)
+
+    def balanced(self) -> Record:
+        """The same record with the losses that follow from its energies."""
+        return replace(self, lost=self.surplus if self.measured else 0)
 
 
 @dataclass(frozen=True)
@@ -259,6 +263,11 @@ def entry_line(entry: Entry) -> str:
     return _line([*(getattr(entry.record, name) for name in Record.TYPES), entry.signature])
 
 
+def parse_entry(line: str) -> Entry:
+    """The entry that `entry_line` wrote; BadInputError for anything else."""
+    return _entry(json.loads(line))
+
+
 def note_line(note: dict[str, Any]) -> str:
     return _line({"note": note})
 
@@ -302,11 +311,7 @@ def _take(ledger: Ledger | None, data: Any) -> Ledger:
         if head != (ledger.worker, ledger.chain_id, ledger.contract):
             raise BadInputError(f"a ledger of {head[0]} begins within that of {ledger.worker}")
     elif isinstance(data, list):
-        *values, signature = data
-        record = Record(*values)
-        record.check()
-        bytes32(record.previous), bytes32(record.profile), to_bytes(signature, 65)
-        ledger.entries.append(Entry(record, signature))
+        ledger.entries.append(_entry(data))
     elif isinstance(data, dict) and data.keys() == {"profile"}:
         profile = Profile(**data["profile"])
         profile.check()
@@ -316,6 +321,16 @@ def _take(ledger: Ledger | None, data: Any) -> Ledger:
     else:
         raise BadInputError("this is no record, profile or note")
     return ledger
+
+
+def _entry(data: list[Any]) -> Entry:
+    *values, signature = data
+    record = Record(*values)
+    record.check()
+    bytes32(record.previous)
+    bytes32(record.profile)
+    to_bytes(signature, 65)
+    return Entry(record, signature)
 
 
 def _line(data: Any) -> str:

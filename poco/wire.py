@@ -183,6 +183,12 @@ class StatusUpdate(Message):
     logs: Logs | None = None
 
 
+class LedgerDay(Message):
+    """A day of a worker's energy ledger, line by line (`poco.energy`)."""
+
+    lines: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(min_length=1, max_length=2000)]
+
+
 class Verdict(StrEnum):
     OK = "OK"
     ALREADY = "ALREADY"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from pydantic import Field
 from sqlalchemy import delete, insert
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +21,7 @@ from poco.states import ReplicateStatus as R
 from poco.wire import (
     Challenge,
     ChallengeRequest,
+    LedgerDay,
     LoginRequest,
     Poll,
     PollAnswer,
@@ -34,6 +36,7 @@ from scheduler import model as m
 from scheduler import store, web
 from scheduler import tables as t
 from scheduler.engine import Engine
+from scheduler.ledgers import LAST_DAY, Ledgers
 from scheduler.orderbook import KINDS, OrderBook
 from scheduler.sessions import Sessions
 from scheduler.uploads import Uploads
@@ -57,6 +60,7 @@ class Services:
     uploads: Uploads
     views: Views
     book: OrderBook
+    ledgers: Ledgers
 
 
 def wallet_of(request: Request) -> str:
@@ -66,6 +70,7 @@ def wallet_of(request: Request) -> str:
 
 
 Worker = Annotated[str, Depends(wallet_of)]
+Day = Annotated[int, Field(ge=0, le=LAST_DAY)]
 
 
 def build(s: Services) -> FastAPI:
@@ -108,6 +113,17 @@ def build(s: Services) -> FastAPI:
     async def upload(task_id: str, request: Request, wallet: Worker) -> ResultLink:
         length = request.headers.get("content-length")
         return await s.uploads.take(bytes32(task_id), wallet, length, request.stream())
+
+    @app.put("/workers/me/ledger/{day}", status_code=HTTPStatus.NO_CONTENT)
+    def publish_ledger(day: Day, body: LedgerDay, wallet: Worker) -> None:
+        s.ledgers.take(wallet, day, body)
+
+    @app.get("/ledgers/{wallet}")
+    def ledger(wallet: str, first: Day = 0, last: Day = LAST_DAY) -> Response:
+        found = s.ledgers.lines(wallet, first, last)
+        if found is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "NO_LEDGER", f"no energy ledger of {wallet[:70]} was published here")
+        return StreamingResponse(found, media_type="application/jsonl")
 
     @app.get("/status")
     def status() -> dict[str, Any]:

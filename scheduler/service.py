@@ -18,6 +18,7 @@ from poco.wire import PROTOCOL, PoolConfig
 from scheduler import api, funds, lock
 from scheduler.config import Config
 from scheduler.engine import Clock, Engine
+from scheduler.ledgers import Ledgers
 from scheduler.log import log
 from scheduler.orderbook import OrderBook
 from scheduler.outbox import Outbox
@@ -75,6 +76,7 @@ class Scheduler:
             uploads=Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes),
             views=Views(self.engine, self.chain, self.watcher, self.outbox, book),
             book=book,
+            ledgers=Ledgers(config.data_dir / "ledgers"),
         )
         self.app = api.build(self.services)
 

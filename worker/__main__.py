@@ -1,4 +1,4 @@
-"""`python -m worker --config F [run|status|doctor|sensors|export]`."""
+"""`python -m worker --config F [run|status|doctor|ledger|sensors|export]`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("run", "status", "doctor", "sensors", "export"),
+        choices=("run", "status", "doctor", "ledger", "sensors", "export"),
         default="run",
-        help="run (default); status and doctor: how it is; sensors: print the section `sensors` with every default; "
+        help="run (default); status and doctor: how it is; ledger: print the energy ledger; "
+        "sensors: print the section `sensors` with every default; "
         "export: write what a sensor has measured into a file",
     )
     parser.add_argument("--config", type=Path, help="the worker's YAML file; all commands but sensors need it")
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         "run": run,
         "status": status,
         "doctor": lambda config: doctor(config, as_json=given.json),
+        "ledger": ledger,
         "export": lambda config: export(config, given.sensor, given.last, given.output),
     }
     try:
@@ -115,6 +117,24 @@ def status(config: WorkerConfig) -> int:
     from worker.status import read
 
     print(json.dumps(read(config), indent=2))  # noqa: T201
+    return 0
+
+
+def ledger(config: WorkerConfig) -> int:
+    """The energy ledger, as `pew energy` reads it."""
+    from chain import deployment
+    from poco.energy import head_line
+    from worker.anchor import ledger_domain
+    from worker.journal import Journal
+
+    journal = Journal(config.data_dir / "journal.db", read_only=True)
+    try:
+        where = ledger_domain(deployment.load(config.deployment))
+        print(head_line(str(journal.note("owner.wallet")), where.chain_id, where.hub))  # noqa: T201
+        for line in journal.ledger_lines():
+            print(line)  # noqa: T201
+    finally:
+        journal.close()
     return 0
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.client import Chain, ChainUnreachableError
+from chain.deployment import Deployment
 from chain.fees import FeePolicy, FeesTooHighError
 from chain.model import Deal, Task
 from chain.transactions import GAS_LIMITS, PendingError, Prepared, Receipt, RevertedError, Sender
@@ -65,6 +66,10 @@ class PoolChain:
         self._journal = journal
         fees = FeePolicy(config.fees.multiplier, int(config.fees.cap_gwei * 1e9))
         self.sender = Sender(chain, wallet, fees)
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.chain.deployment
 
     # before work is taken
 
@@ -149,16 +154,16 @@ class PoolChain:
         """What contribute and reveal cost at the present gas price, in nRLC (0 where gas is free)."""
         return self._two_steps_wei() * self._config.fees.nrlc_per_native // _WEI
 
-    def gas_lacking(self) -> str:
-        """Why the wallet cannot pay for contribute and reveal, or an empty text."""
+    def gas_lacking(self, beside: int = 0) -> str:
+        """Why the wallet cannot pay for contribute and reveal (and `beside` gas for something else), or nothing."""
         try:
-            need, have = self._two_steps_wei(), self.chain.native_balance(self.me)
+            need, have = self._two_steps_wei(beside), self.chain.native_balance(self.me)
         except FeesTooHighError as error:
             return str(error)
         return f"{self.me} has {have} wei for gas, contribute and reveal may take {need}" if have < need else ""
 
-    def _two_steps_wei(self) -> int:
-        return (GAS_LIMITS["contribute"] + GAS_LIMITS["reveal"]) * self.sender.gas_price()
+    def _two_steps_wei(self, beside: int = 0) -> int:
+        return (GAS_LIMITS["contribute"] + GAS_LIMITS["reveal"] + beside) * self.sender.gas_price()
 
     def require_owner(self, scheduler: str) -> None:
         """BadInputError unless that address owns the pool on chain: only its authorisations count."""
@@ -184,7 +189,7 @@ class PoolChain:
                     f"stake_nrlc is {wanted}: send it {lacking - have} nRLC more, or lower stake_nrlc"
                 )
             approve = self.chain.rlc.functions.approveAndCall(self.chain.deployment.hub, lacking, b"")
-            self._send("", "deposit", approve)
+            self.send("", "deposit", approve)
         return self.gas_lacking()
 
     # steps of a task
@@ -221,7 +226,7 @@ class PoolChain:
             to_bytes(replicate.authorization),
         )
         try:
-            return self._send(task_id, "contribute", call).tx_hash
+            return self.send(task_id, "contribute", call).tx_hash
         except RevertedError as error:
             raise self._why_refused(task_id, error) from None
 
@@ -267,7 +272,7 @@ class PoolChain:
             raise RefusalError(Cause.CHAIN_REJECTED, "the others agreed on another result")
         try:
             call = self.chain.hub.functions.reveal(to_bytes(task_id), to_bytes(digest))
-            return self._send(task_id, "reveal", call).tx_hash
+            return self.send(task_id, "reveal", call).tx_hash
         except RevertedError as error:
             raise RefusalError(Cause.CHAIN_REJECTED, error.message, error.hint) from None
 
@@ -345,7 +350,7 @@ class PoolChain:
         eth = self.chain.web3.eth
         return int(self.chain.ask(lambda: eth.get_transaction_count(self.me))) > prepared.nonce  # type: ignore[arg-type]
 
-    def _send(self, task_id: str, step: str, call: Any) -> Receipt:
+    def send(self, task_id: str, step: str, call: Any) -> Receipt:
         """Sign, keep, send and wait."""
         kept: list[Prepared] = []
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from poco import energy
+from poco.energy import DAY_S, Entry, Profile, Record
 from poco.errors import BadInputError
 from poco.wire import StatusUpdate
 from worker.core import Replicate, Report, Worker
@@ -45,7 +47,10 @@ CREATE TABLE IF NOT EXISTS earnings (
 CREATE TABLE IF NOT EXISTS pulled (
     task_id TEXT NOT NULL, run INTEGER NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (task_id, run));
 CREATE TABLE IF NOT EXISTS images (reference TEXT PRIMARY KEY, used REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS energy (start INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger (start INTEGER PRIMARY KEY, profile TEXT NOT NULL, line TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS profiles (hash TEXT PRIMARY KEY, line TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger_notes (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, line TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS ledger_notes_by_time ON ledger_notes (at);
 """
 _SET_NOTE = "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _VERSION = "1"
@@ -168,9 +173,7 @@ class Journal:
         return str(rows[0][0]) if rows else None
 
     def set_note(self, name: str, value: str) -> None:
-        self._write(
-            "INSERT INTO notes VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
-        )
+        self._write(_SET_NOTE, name, value)
 
     def bind(self, **owner: str) -> None:
         """Tie the journal to one wallet, hub and chain; BadInputError when it is tied to others."""
@@ -325,9 +328,8 @@ class Journal:
         self._write("DELETE FROM images WHERE reference = ?", reference)
 
     def result(self, task_id: str, run: int) -> ResultRow | None:
-        rows = self._rows(
-            "SELECT digest, sha256, size, location FROM results WHERE task_id = ? AND run = ?", task_id, run
-        )
+        query = "SELECT digest, sha256, size, location FROM results WHERE task_id = ? AND run = ?"
+        rows = self._rows(query, task_id, run)
         return ResultRow(*rows[0]) if rows else None
 
     def result_kept(self, task_id: str, run: int, row: ResultRow) -> None:
@@ -351,26 +353,52 @@ class Journal:
 
     def earned(self, task_id: str, at: int, status: str, reward_nrlc: int, seized_nrlc: int) -> None:
         """What the chain says a task brought; saying it twice changes nothing."""
-        self._write(
-            "INSERT OR REPLACE INTO earnings VALUES (?, ?, ?, ?, ?)", task_id, at, status, reward_nrlc, seized_nrlc
-        )
+        row = (task_id, at, status, reward_nrlc, seized_nrlc)
+        self._write("INSERT OR REPLACE INTO earnings VALUES (?, ?, ?, ?, ?)", *row)
 
     def earnings(self) -> dict[str, int]:
         rows = self._rows("SELECT COUNT(*), COALESCE(SUM(reward_nrlc), 0), COALESCE(SUM(seized_nrlc), 0) FROM earnings")
         tasks, reward, seized = rows[0]
         return {"tasks": tasks, "reward_nrlc": reward, "seized_nrlc": seized}
 
-    def energy_kept(self, snapshots: Mapping[str, object], records: Iterable[tuple[int, Mapping[str, object]]]) -> None:
-        """Keep meter, gate and source, and the quarter hours that became complete."""
+    def energy_kept(
+        self, snapshots: Mapping[str, object], entries: Iterable[Entry] = (), notes: Iterable[dict[str, Any]] = ()
+    ) -> None:
+        """Keep meter, gate and source, and with them the ledger's new entries, so that none is lost or told twice."""
         with self.transaction() as db:
             for name, snapshot in snapshots.items():
                 db.execute(_SET_NOTE, (f"energy.{name}", json.dumps(snapshot)))
-            for start, body in records:
-                db.execute("INSERT OR REPLACE INTO energy VALUES (?, ?)", (start, json.dumps(body)))
+            for entry in entries:
+                row = (entry.record.start, entry.record.profile, energy.entry_line(entry))
+                db.execute("INSERT INTO ledger VALUES (?, ?, ?)", row)
+            for note in notes:
+                db.execute("INSERT INTO ledger_notes (at, line) VALUES (?, ?)", (note["at"], energy.note_line(note)))
 
     def energy_snapshot(self, name: str) -> dict[str, Any] | None:
         text = self.note(f"energy.{name}")
         return json.loads(text) if text else None
 
-    def energy_records(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for (body,) in self._rows("SELECT body FROM energy ORDER BY start")]
+    # the energy ledger
+
+    def profile_kept(self, profile: Profile) -> None:
+        """Keep a profile before the first record that refers to it."""
+        self._write("INSERT OR IGNORE INTO profiles VALUES (?, ?)", profile.hash, energy.profile_line(profile))
+
+    def last_record(self) -> Record | None:
+        """The end of the ledger's chain."""
+        rows = self._rows("SELECT line FROM ledger ORDER BY start DESC LIMIT 1")
+        return energy.parse_entry(rows[0][0]).record if rows else None
+
+    def ledger_days(self, first: int) -> list[int]:
+        """Days (of the source's clock) that have records, from `first` on."""
+        query = "SELECT DISTINCT start / 86400 FROM ledger WHERE start >= ? ORDER BY start"
+        return [day for (day,) in self._rows(query, first * DAY_S)]
+
+    def ledger_lines(self, first: int = 0, last: int = 2**62) -> list[str]:
+        """The ledger's lines for the instants `first` to before `last`, without a head: profiles, records, notes."""
+        queries = (
+            "SELECT line FROM profiles WHERE hash IN (SELECT profile FROM ledger WHERE start >= ? AND start < ?)",
+            "SELECT line FROM ledger WHERE start >= ? AND start < ? ORDER BY start",
+            "SELECT line FROM ledger_notes WHERE at >= ? AND at < ? ORDER BY id",
+        )
+        return [str(line) for query in queries for (line,) in self._rows(query, first, last)]

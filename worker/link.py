@@ -24,6 +24,7 @@ from poco.wire import (
     Challenge,
     ChallengeRequest,
     ErrorBody,
+    LedgerDay,
     LoginRequest,
     Poll,
     PollAnswer,
@@ -138,6 +139,10 @@ class Link:
         """Tell a replicate's news."""
         path = f"/tasks/{task_id}/status"
         return self._authorized(lambda token: self._call("POST", path, StatusAnswer, update, token=token))
+
+    def publish(self, day: int, ledger: LedgerDay) -> None:
+        """Give a day of the energy ledger away for anyone to audit."""
+        self._authorized(lambda token: self._send("PUT", f"/workers/me/ledger/{day}", ledger, token=token))
 
     def upload(self, task_id: str, zip_file: Path, stop: Callable[[], bool]) -> ResultLink:
         """Stream a result. `stop` is asked between pieces; when it says yes the upload is given up."""

@@ -20,6 +20,7 @@ from poco.errors import Cause, PewError
 from poco.states import Presence
 from poco.wire import Poll, WorkerInfo
 from worker import core
+from worker.anchor import Anchor, signer
 from worker.chain import PoolChain
 from worker.config import WorkerConfig
 from worker.core import (
@@ -80,7 +81,8 @@ class Loop:
     ) -> None:
         self._config, self._journal, self._chain, self._link, self._runner = config, journal, chain, link, runner
         self._log = log
-        self._power = Power(config.energy, journal, time.time())
+        self._power = Power(config.energy, journal, time.time(), signer(chain))
+        self._anchor = Anchor(config.energy.ledger, journal, chain, link, log)
         self._duty = None
         if config.sensors is not None:
             from worker.duty import Duty  # only devices with sensors need what it imports
@@ -119,6 +121,7 @@ class Loop:
             "means": self._watching_means,
             "poll": self._polling,
             "report": self._reporting,
+            "ledger": self._anchoring,
         }
         for name, body in bodies.items():
             threading.Thread(target=self._alive, args=(name, body), name=name, daemon=True).start()
@@ -163,6 +166,8 @@ class Loop:
                 if new is None:
                     self._task_ended.set()
                 self._log.info("stage", task=task_id, stage=stage, before=old.stage)
+                if Stage.RUNNING in (stage, old.stage):
+                    self._power.note("task", task=task_id, running=stage is Stage.RUNNING)
         for effect in effects:
             if isinstance(effect, Effect):
                 self._begin(after if effect.task_id in after.replicates else before, effect)
@@ -293,6 +298,12 @@ class Loop:
             self._looked.set()
             if self._over.wait(_MEANS_SECONDS if not trouble else _TROUBLE_SECONDS):
                 return
+
+    def _anchoring(self) -> None:
+        """Bring the energy ledger out, where no stake and no lack of energy speaks against it."""
+        while not self._over.wait(_MEANS_SECONDS):
+            busy = core.in_hand(self._state.replicates.values()) or self._state.stance.halted
+            self._anchor.step(may_spend=not busy)
 
     def _full(self) -> str:
         need = 2 * self._config.docker.output_mb

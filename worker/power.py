@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from poco.orders import Domain
 from poco.wire import Energy
 from worker.core import Facts, Replicate, Stance
 from worker.energy import (
     Action,
+    Book,
     Decision,
     EnergyConfig,
+    EnergyRecord,
     Load,
-    Meter,
     Offer,
     OpenStake,
     PowerReading,
@@ -22,13 +24,23 @@ from worker.energy import (
     Sensing,
     create_gate,
     create_learnt,
+    create_meter,
     create_power_source,
+    profile_of,
 )
 from worker.journal import Journal
 from worker.table import Stage
 
 _COMPUTES = frozenset({Stage.RUNNING})
 _STAKED = frozenset({Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs the energy ledger with the worker's key, for one chain's `EnergyLedger`."""
+
+    sign: Callable[[bytes], str]
+    where: Domain
 
 
 class Power:
@@ -38,21 +50,28 @@ class Power:
         config: the `energy` section.
         journal: where the meter's state is kept, so that totals survive a restart.
         now: Unix seconds.
+        signer: keeps the energy ledger; nothing is told of the quarter hours where there is none.
     """
 
-    def __init__(self, config: EnergyConfig, journal: Journal, now: float) -> None:
+    def __init__(self, config: EnergyConfig, journal: Journal, now: float, signer: Signer | None = None) -> None:
         self._lock = threading.Lock()
         self._journal = journal
         self._learnt = create_learnt(config)
         self._restore("learnt", self._learnt)
         self._source = create_power_source(config, self._learnt)
-        self._meter = Meter()
+        self._meter = create_meter(config)
         self._gate = create_gate(config, self._source, self._learnt)
         for name, part in self._parts().items():
             self._restore(name, part)
         self._running: tuple[RunningTask, ...] = ()
         self._stakes: tuple[OpenStake, ...] = ()
-        self._records: list[tuple[int, dict[str, Any]]] = []
+        self._book: Book | None = None
+        if signer is not None:
+            profile = profile_of(config, self._source)
+            journal.profile_kept(profile)
+            self._book = Book(profile, signer.sign, signer.where, journal.last_record())
+        self._quarters: list[EnergyRecord] = []
+        self._notes: list[dict[str, Any]] = []
         self._reading: PowerReading = self._source.read(now)
         self._duty = Load.IDLE
         self._stance = Stance(willing=False, words="the meter has not been read yet")
@@ -96,15 +115,25 @@ class Power:
                 if r.stage in _STAKED and r.facts is not None
             )
             self._reading = self._source.read(now)
-            self._records += [(int(r.start), asdict(r)) for r in self._meter.record(self._reading)]
+            self._quarters += self._meter.record(self._reading)
             self._gate.observe(self._reading)
             self._learnt.observe(self._reading)
             decision = self._gate.decide(
                 int(now), self._reading, running=self._running, stakes=self._stakes, draining=draining
             )
+            if self._stance.words.split(":")[0] != decision.action:
+                self._note("decision", action=decision.action.value, reason=decision.reason)
             self._stance = _stance(decision)
             self._source.set_load(self._load(), now)
             return self._stance
+
+    def note(self, kind: str, **what: Any) -> None:
+        """Say beside the energies that something happens now."""
+        with self._lock:
+            self._note(kind, **what)
+
+    def _note(self, kind: str, **what: Any) -> None:
+        self._notes.append({"at": int(self._reading.at), "kind": kind, **what})
 
     def _expected(self, facts: Facts) -> float:
         """Seconds that a run may take: twice what the app's last one took, at most what its category allows."""
@@ -164,11 +193,14 @@ class Power:
 
     def save(self) -> None:
         """Keep everything in the journal."""
+        summary = self.energy().model_dump()
         with self._lock:
             snapshots = {name: part.snapshot() for name, part in [*self._parts().items(), ("learnt", self._learnt)]}
-            records, self._records = self._records, []
-        summary = self.energy().model_dump()
-        self._journal.energy_kept({**snapshots, "summary": summary}, records)
+            entries = self._book.extend(self._quarters) if self._book is not None else []
+            self._journal.energy_kept({**snapshots, "summary": summary}, entries, self._notes)
+            if self._book is not None:
+                self._book.kept(entries)
+            self._quarters, self._notes = [], []
 
 
 def _positive(value: float | None) -> float | None:

@@ -16,9 +16,17 @@ All four have `snapshot() -> dict` (JSON types) and `restore(dict)`. `now` is th
 the records are on the source's clock, which a simulation runs `power.speed` times as fast.
 """
 
-from worker.energy.config import EnergyConfig, create_gate, create_learnt, create_power_source
+from worker.energy.config import (
+    EnergyConfig,
+    create_gate,
+    create_learnt,
+    create_meter,
+    create_power_source,
+    profile_of,
+)
 from worker.energy.device import Load
 from worker.energy.gate import Gate
+from worker.energy.ledger import Book, LedgerConfig
 from worker.energy.market import Market
 from worker.energy.meter import EnergyRecord, Meter, Totals
 from worker.energy.sensing import Sensing
@@ -27,11 +35,13 @@ from worker.energy.source import PowerReading, PowerSource
 
 __all__ = [
     "Action",
+    "Book",
     "Decision",
     "EnergyConfig",
     "EnergyRecord",
     "Gate",
     "GateConfig",
+    "LedgerConfig",
     "Load",
     "Market",
     "Meter",
@@ -44,5 +54,7 @@ __all__ = [
     "Totals",
     "create_gate",
     "create_learnt",
+    "create_meter",
     "create_power_source",
+    "profile_of",
 ]

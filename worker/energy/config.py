@@ -6,13 +6,17 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from poco.energy import Profile
 from poco.errors import BadInputError
+from poco.sun import sun_position
 from worker.energy.battery import Battery
-from worker.energy.device import board
+from worker.energy.device import Load, board
 from worker.energy.forecast import Forecaster
 from worker.energy.gate import Gate
 from worker.energy.hardware import HardwareConfig, create_hardware
 from worker.energy.learnt import Learnt
+from worker.energy.ledger import LedgerConfig
+from worker.energy.meter import Meter
 from worker.energy.panel import Panel
 from worker.energy.planner import create_planner
 from worker.energy.record import Record, open_record
@@ -44,6 +48,7 @@ class EnergyConfig(BaseModel):
     soc: float = Field(0.6, ge=0, le=1, description="state of charge at the first start")
     controller_efficiency: float = Field(0.95, gt=0, le=1)
     gate: GateConfig = GateConfig()
+    ledger: LedgerConfig = LedgerConfig()
 
     @field_validator("start", mode="before")
     @classmethod
@@ -102,6 +107,33 @@ def create_gate(config: EnergyConfig, power: PowerSource, learnt: Learnt | None 
     device, gate = board(config.board), config.gate
     planner = create_planner(gate, battery, device, panel)
     return Gate(gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
+
+
+def create_meter(config: EnergyConfig) -> Meter:
+    """The meter for that place's sun."""
+    latitude, longitude = _place(config)
+    return Meter(sun=lambda at: max(0.0, sun_position(at, latitude, longitude).cos_zenith))
+
+
+def profile_of(config: EnergyConfig, power: PowerSource) -> Profile:
+    """What the ledger says of this device; the place to a tenth of a degree."""
+    latitude, longitude = _place(config)
+    battery, most = Battery(config.battery_wh), board(config.board).power_w(Load.COMPUTING)
+    return Profile(
+        source=config.source,
+        speed=round(power.speed * 1000),
+        latitude=round(latitude * 10) * 10,
+        longitude=round(longitude * 10) * 10,
+        tilt=round(config.tilt),
+        azimuth=round(config.azimuth) % 360,
+        panel=round(config.panel_wp * 1000),
+        battery=round(config.battery_wh * 1000),
+        charge_efficiency=round(battery.charge_efficiency * 1000),
+        discharge_efficiency=round(battery.discharge_efficiency * 1000),
+        self_discharge=round(battery.self_discharge_per_month * 1000),
+        max_load=round(most * 1000),
+        unknown_load=round((config.ledger.unknown_load_w or most) * 1000),
+    )
 
 
 @lru_cache(maxsize=1)

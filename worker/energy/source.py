@@ -27,6 +27,7 @@ class PowerReading:
     available_w: float | None = None  # what the panel could give: known from a sensor, or while nothing is curtailed
     harvested_wh: float | None = None  # counter
     consumed_wh: float | None = None  # counter
+    mains_w: float | None = None  # from a mains charger; None where none is metered
 
 
 class PowerSource(Protocol):

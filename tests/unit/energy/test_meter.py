@@ -90,3 +90,39 @@ def test_a_restart_goes_on_where_it_was():
     assert again.totals.consumed_wh == pytest.approx(4.5)
     with pytest.raises(ValueError, match="version"):
         again.restore({"version": 0})
+
+
+def test_what_counters_gained_over_a_gap_was_harvested_as_the_sun_stood():
+    def sun(at):
+        return 1.0 if 3600 <= at - T0 < 7200 else 0.0
+
+    meter = Meter(sun=sun)
+    meter.record(counters(T0, 0.0, 0.0, 100.0))
+    records = meter.record(counters(T0 + 4 * 3600, 40.0, 8.0, 132.0))
+    assert sum(r.harvested_wh for r in records) == pytest.approx(40.0)
+    assert [r.harvested_wh > 0 for r in records] == [False] * 3 + [True] * 5 + [False] * 8  # its edges see the sun
+    assert all(r.consumed_wh == pytest.approx(0.5) for r in records)
+    assert [r.stored_wh for r in records] == [None] * 15 + [132.0]
+
+
+def test_what_comes_from_the_mains_is_counted_apart():
+    meter = Meter()
+    meter.record(PowerReading(at=T0, harvest_w=0.0, load_w=3.0, mains_w=36.0))
+    meter.record(PowerReading(at=T0 + 300, harvest_w=0.0, load_w=3.0, mains_w=36.0))
+    [record] = meter.record(PowerReading(at=T0 + 900, harvest_w=0.0, load_w=3.0))
+    assert (record.harvested_wh, record.charged_wh) == (0.0, pytest.approx(3.0))
+
+
+@pytest.mark.parametrize("jump", [-301.0, -86_400.0, 40 * 86_400.0])
+def test_a_clock_that_was_set_starts_the_meter_anew(jump):
+    meter = Meter()
+    meter.record(PowerReading(at=T0 + 100, harvest_w=6.0, load_w=3.0))
+    meter.record(PowerReading(at=T0 + 400, harvest_w=6.0, load_w=3.0))
+    before = meter.totals
+    at = T0 + 400 + jump
+    assert meter.record(PowerReading(at=at, harvest_w=6.0, load_w=3.0)) == []
+    assert meter.totals.harvested_wh == before.harvested_wh
+    start = at // RECORD_S * RECORD_S
+    done = [r for n in range(1, 5) for r in meter.record(PowerReading(at=at + 300 * n, harvest_w=6.0, load_w=3.0))]
+    assert done[0].start == start
+    assert done[0].harvested_wh == pytest.approx(6.0 * (start + RECORD_S - at) / 3600)

@@ -16,7 +16,8 @@ from worker.i2c import DeviceError, I2cBus, talking
 
 EXAMPLE = """\
 - driver: ina226        # or ina219
-  measures: panel       # panel: what the charge controller gives; battery: into (+) it; load: what the device draws
+  measures: panel       # panel: what the charge controller gives; battery: into (+) it; load: what the device draws;
+                        # mains: what a charger on the mains gives, if there is one
   bus: 1                # /dev/i2c-1
   address: 0x40         # set by the solder bridges A0 and A1: 0x40 to 0x4f
   shunt_ohm: 0.1        # the resistor on the board: R100 is 0.1 ohm, R010 is 0.01
@@ -32,7 +33,7 @@ class InaConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     driver: Literal["ina219", "ina226"]
-    measures: Literal["panel", "battery", "load"]
+    measures: Literal["panel", "battery", "load", "mains"]
     bus: int = Field(1, ge=0, le=255)
     address: int = Field(0x40, ge=0x40, le=0x4F)
     shunt_ohm: float = Field(0.1, gt=0, le=10)
@@ -65,7 +66,7 @@ class Ina:
                 )
         self._prepare()
         seen = self.measure()
-        power = next(w for w in (seen.harvest_w, seen.battery_w, seen.load_w) if w is not None)
+        power = next(w for w in (seen.harvest_w, seen.battery_w, seen.load_w, seen.mains_w) if w is not None)
         return f"{seen.battery_v:.2f} V, {power:.2f} W"
 
     def measure(self) -> Measures:
@@ -86,6 +87,8 @@ class Ina:
                 return Measures(harvest_w=max(0.0, watts), battery_v=volts)
             case "battery":
                 return Measures(battery_w=watts, battery_v=volts)
+            case "mains":
+                return Measures(mains_w=max(0.0, watts), battery_v=volts)
             case "load":
                 return Measures(load_w=max(0.0, watts), battery_v=volts)
 

@@ -11,7 +11,8 @@ class Measures:
     """One look at one meter; `None` is unknown, never zero.
 
     Powers are watts at the battery's side: `harvest_w` comes from the charge controller, `load_w` is what the device
-    draws with its converter, `battery_w` flows into (+) or out of (-) the battery.
+    draws with its converter, `battery_w` flows into (+) or out of (-) the battery. `mains_w` is what a charger on the
+    mains gives.
     """
 
     harvest_w: float | None = None
@@ -20,6 +21,7 @@ class Measures:
     battery_v: float | None = None
     battery_soc: float | None = None
     temperature_c: float | None = None
+    mains_w: float | None = None
 
     def or_else(self, other: Measures) -> Measures:
         """These, and where they are unknown the other's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -85,6 +86,7 @@ class HardwarePower:
             battery_v=seen.battery_v,
             temperature_c=seen.temperature_c,
             available_w=seen.harvest_w if bulk else None,
+            mains_w=seen.mains_w,
         )
 
     def sleep(self, seconds: float) -> bool:
@@ -121,12 +123,12 @@ class HardwarePower:
 
 
 def _completed(seen: Measures) -> Measures:
-    """Of harvest, load and battery two give the third."""
-    harvest, load, battery = seen.harvest_w, seen.load_w, seen.battery_w
+    """Of harvest, load and battery two give the third, with what a mains charger gives."""
+    harvest, load, battery, mains = seen.harvest_w, seen.load_w, seen.battery_w, seen.mains_w or 0.0
     if battery is None and harvest is not None and load is not None:
-        battery = harvest - load
+        battery = harvest + mains - load
     elif harvest is None and load is not None and battery is not None:
-        harvest = max(0.0, load + battery)
+        harvest = max(0.0, load + battery - mains)
     elif load is None and harvest is not None and battery is not None:
-        load = max(0.0, harvest - battery)
-    return Measures(harvest, load, battery, seen.battery_v, seen.battery_soc, seen.temperature_c)
+        load = max(0.0, harvest + mains - battery)
+    return replace(seen, harvest_w=harvest, load_w=load, battery_w=battery)
