@@ -30,6 +30,7 @@ class _Commands(click.Group):
         "run": "sdk.cli_tasks",
         "task": "sdk.cli_tasks",
         "deal": "sdk.cli_tasks",
+        "energy": "sdk.cli_energy",
         "status": "sdk.cli_status",
     }
 

@@ -1,0 +1,67 @@
+"""What the chain holds of the workers' energy ledgers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from eth_utils.abi import event_abi_to_log_topic
+from web3 import Web3
+
+from chain import abi
+from chain.client import Chain
+from poco.energy import Claim
+from poco.errors import BadInputError
+from poco.hexes import to_hex
+
+#: As many blocks as a node is asked for at once.
+_SPAN = 10_000
+
+
+class EnergyLedger:
+    """The `EnergyLedger` of a chain; BadInputError where it has none."""
+
+    def __init__(self, chain: Chain) -> None:
+        where = chain.deployment.energy_ledger
+        if where is None:
+            raise BadInputError(
+                f"network {chain.deployment.network} has no energy ledger",
+                hint="deploy anew (brownie run deploy), or leave the chain out: --offline",
+                code="NO_ENERGY_LEDGER",
+            )
+        self.address = where
+        self._chain = chain
+        self._contract = chain.contract("energy_ledger", where)
+
+    def claims(self, worker: str) -> dict[int, Claim]:
+        """What a worker has anchored, by day (read from the events)."""
+        event = next(e for e in abi.load("energy_ledger") if e["type"] == "event" and e["name"] == "Anchored")
+        topics = [to_hex(event_abi_to_log_topic(event)), "0x" + worker.lower()[2:].zfill(64)]  # type: ignore[arg-type]
+        decoder = self._contract.events.Anchored()
+        found: dict[int, Claim] = {}
+        first, last = self._chain.deployment.block, self._chain.block_number()
+        while first <= last:
+            query: Any = {
+                "address": Web3.to_checksum_address(self.address),
+                "fromBlock": first,
+                "toBlock": min(first + _SPAN - 1, last),
+                "topics": topics,
+            }
+            for log in self._chain.ask(partial(self._chain.web3.eth.get_logs, query)):
+                said: dict[str, Any] = dict(decoder.process_log(log)["args"])
+                claim = Claim(root=to_hex(said.pop("root")), **{k: v for k, v in said.items() if k != "worker"})
+                found[claim.day] = claim
+            first += _SPAN
+        return found
+
+    def window_of(self, workerpool: str) -> int:
+        """Over how many days a pool's workers must be net positive to take green tasks."""
+        return int(self._chain.ask(self._contract.functions.windowOf(workerpool).call))
+
+    def is_green(self, worker: str, workerpool: str) -> bool:
+        """Whether the hub would let that worker contribute to a green task of that pool."""
+        return bool(self._chain.ask(self._contract.functions.isGreen(worker, workerpool).call))
+
+    def declare_window(self, workerpool: str, days: int) -> Any:
+        """The call with which a pool's owner declares that window."""
+        return self._contract.functions.declareWindow(workerpool, days)

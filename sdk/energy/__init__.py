@@ -1,0 +1,1 @@
+"""The energy of workers as their ledgers tell it: read, audited, drawn."""
