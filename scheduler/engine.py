@@ -215,12 +215,13 @@ class Engine:
         self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], given: list[str], now: int
     ) -> list[m.Task]:
         while True:
-            # the chain is asked for its stake only where everything else fits
+            # the chain is asked for its stake and its energy only where everything else fits
             candidate = replace(self._candidate(seen, now), given=sum(one not in seen.running for one in given))
-            choice = matcher.choose(replace(candidate, stake=RICH), tasks, barred, now)
+            choice = matcher.choose(replace(candidate, stake=RICH, green=True), tasks, barred, now)
             standing = self.funds.standing(seen.wallet) if choice.task is not None else None
             if choice.task is not None:
-                candidate = replace(candidate, stake=standing.stake if standing else None)
+                green = not choice.task.green or self.funds.is_green(seen.wallet) is True
+                candidate = replace(candidate, stake=standing.stake if standing else None, green=green)
                 choice = matcher.choose(candidate, tasks, barred, now)
             self.roll.explain(seen.wallet, choice.reason)
             if choice.task is None or standing is None:
@@ -261,12 +262,14 @@ class Engine:
             if not any(matcher.could_still(worker, task, ()) or task.replicate(worker.wallet) for worker in workers):
                 continue  # nobody is there: whoever comes may be able
             able = [worker for worker in workers if matcher.could_still(worker, task, barred)]
-            if not any(self._has_stake(worker.wallet, task) for worker in able):
+            if not any(self._has_means(worker.wallet, task) for worker in able):
                 log("exhausted", level="warning", task=task.id)
                 self.apply(task.id, m.Exhausted())
 
-    def _has_stake(self, wallet: str, task: m.Task) -> bool:
-        """Also where the chain does not say: then it is waited for."""
+    def _has_means(self, wallet: str, task: m.Task) -> bool:
+        """Stake, and energy where it is asked for; also where the chain does not say: then it is waited for."""
+        if task.green and self.funds.is_green(wallet) is False:
+            return False
         standing = self.funds.standing(wallet)
         return standing is None or standing.stake >= task.worker_stake
 

@@ -1,4 +1,4 @@
-"""What is in the escrow: looked at before each lease, and for the pool's standing orders."""
+"""What workers have to show, stake and energy: looked at before each lease, and for the pool's standing orders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from chain.client import Chain
+from chain.energy import EnergyLedger
 from poco.consensus import stake, weight
 from poco.errors import BadInputError, PewError
 
@@ -23,13 +24,19 @@ class Standing:
 
 
 class Funds:
-    """Reads the escrow, remembering each worker's account for `seconds`."""
+    """Reads escrow and energy ledger, remembering each worker's account for `seconds`.
 
-    def __init__(self, chain: Chain, seconds: float = 5) -> None:
+    Args:
+        workerpool: whose window of days counts for green tasks.
+    """
+
+    def __init__(self, chain: Chain, workerpool: str, seconds: float = 5) -> None:
         self.chain = chain
+        self.workerpool = workerpool
         self.seconds = seconds
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Standing]] = {}
+        self._green: dict[str, tuple[float, bool]] = {}
 
     def standing(self, wallet: str) -> Standing | None:
         """None where the chain does not answer."""
@@ -44,6 +51,25 @@ class Funds:
         with self._lock:
             self._known[wallet] = (time.monotonic(), standing)
         return standing
+
+    def is_green(self, wallet: str) -> bool | None:
+        """Whether the hub would take that worker's contribution to a green task; None where the chain does not answer.
+
+        Where the chain has no energy ledger nobody is.
+        """
+        if self.chain.deployment.energy_ledger is None:
+            return False
+        with self._lock:
+            found = self._green.get(wallet)
+        if found and time.monotonic() - found[0] < self.seconds:
+            return found[1]
+        try:
+            green = EnergyLedger(self.chain).is_green(wallet, self.workerpool)
+        except PewError:
+            return None
+        with self._lock:
+            self._green[wallet] = (time.monotonic(), green)
+        return green
 
     def forget(self, wallet: str) -> None:
         """Its account has changed."""

@@ -27,6 +27,8 @@ class Candidate:
     resume_at: int | None = None
     #: leases that its last count of free slots did not know of yet
     given: int = 0
+    #: its energy ledger was net positive over the pool's window, by the chain; asked for green tasks only
+    green: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def obstacle(worker: Candidate, task: Task, barred: Barred, now: int) -> str:
             f"its stake is too low: {worker.stake} nRLC free, {task.worker_stake} needed; "
             f"deposit {task.worker_stake - worker.stake} nRLC more"
         )
+    if task.green and not worker.green:
+        return "its energy ledger was not net positive over the pool's window, by what it has anchored"
     if now + task.run_seconds > task.contribution_deadline:
         return "too little time is left before the contribution deadline"
     return ""

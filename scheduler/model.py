@@ -65,6 +65,8 @@ class Task:
     run_seconds: int
     contribution_deadline: int
     final_deadline: int
+    #: only for workers whose energy ledger is net positive
+    green: bool = False
     status: TaskStatus = TaskStatus.RECEIVED
     reveal_deadline: int = 0
     consensus: str | None = None
@@ -105,6 +107,7 @@ class TaskTerms:
     run_seconds: int
     contribution_deadline: int
     final_deadline: int
+    green: bool = False
 
     def task(self, index: int) -> Task:
         return Task(
@@ -118,6 +121,7 @@ class TaskTerms:
             run_seconds=self.run_seconds,
             contribution_deadline=self.contribution_deadline,
             final_deadline=self.final_deadline,
+            green=self.green,
         )
 
 

@@ -54,7 +54,7 @@ class Scheduler:
         self._held: IO[str] = lock.acquire(config.data_dir)
         self.store = Store(config.data_dir / "scheduler.db")
         roll = Roll(config.unknown_after, config.lost_after)
-        self.engine = Engine(self.store, roll, funds.Funds(self.chain), wallet)
+        self.engine = Engine(self.store, roll, funds.Funds(self.chain, config.workerpool), wallet)
         with self.store.read() as db:
             roll.load(db, self.engine.now())
         self.watcher = Watcher(self.engine, self.chain, config.workerpool, config.chain_poll_seconds)

@@ -33,6 +33,7 @@ tasks = Table(
     Column("trust", BigInteger, nullable=False),
     Column("worker_stake", BigInteger, nullable=False),
     Column("run_seconds", BigInteger, nullable=False),
+    Column("green", Boolean, nullable=False, server_default="0"),
     Column("contribution_deadline", BigInteger, nullable=False),
     Column("final_deadline", BigInteger, nullable=False),
     Column("status", String(24), nullable=False, index=True),

@@ -14,6 +14,7 @@ from poco.consensus import weight
 from poco.deadlines import REVEAL_RATIO
 from poco.errors import PewError
 from poco.result import on_chain_location
+from poco.tags import GREEN, asks
 from scheduler import model as m
 from scheduler import store
 from scheduler import tables as t
@@ -175,6 +176,7 @@ class Watcher(threading.Thread):
             run_seconds=seconds,
             contribution_deadline=ends.contribution,
             final_deadline=ends.final,
+            green=asks(deal.tag, GREEN),
         )
         tasks = [terms.task(deal.bot_first + n) for n in range(deal.bot_size)]
         with self._engine.store.write() as db:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poco.errors import BadInputError
-from poco.hexes import ZERO_ADDRESS
+from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32
+from poco.tags import GREEN
 from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, Settings, json_option, table
 
@@ -132,6 +133,23 @@ def show_pool(settings: Settings, address: str) -> None:
     settings.show(asdict(found), lines)
 
 
+@pool.command("green")
+@click.argument("address", type=ADDRESS)
+@click.option("--days", type=click.IntRange(1, 366), help="Declare this window (the owner's wallet).")
+@json_option
+@click.pass_obj
+def green_pool(settings: Settings, address: str, days: int | None) -> None:
+    """Over how many days the pool's workers must be net positive to take its green tasks; the hub holds them to it."""
+    from chain.energy import EnergyLedger
+
+    if days is not None:
+        settings.client(wallet=True).declare_green(address, days)
+    window = EnergyLedger(settings.chain()).window_of(address)
+    settings.show(
+        {"workerpool": address, "days": window}, [f"green tasks of {address}: net positive over {window} days"]
+    )
+
+
 @click.group()
 def order() -> None:
     """Signed orders in a scheduler's book.
@@ -207,13 +225,14 @@ def publish_dataset(settings: Settings, /, *, address: str, price: int, volume: 
 @_volume
 @click.option("--category", type=CATEGORY, default="XS", show_default=True, help="XS, S, M, L or XL.")
 @click.option("--trust", type=click.IntRange(0), default=1, show_default=True, help="The most that may be asked for.")
+@click.option("--green", is_flag=True, help="Offer it for green tasks too (pew pool green).")
 @_app_only
 @_data_only
 @_requester_only
 @json_option
 @click.pass_obj
 def publish_pool(
-    settings: Settings, /, *, address: str, price: int, volume: int, category: int, trust: int, **only: str
+    settings: Settings, /, *, address: str, price: int, volume: int, category: int, trust: int, green: bool, **only: str
 ) -> None:
     """Sell tasks in a pool; their stake is 30 % of the price, from the owner's escrow."""
     from poco.orders import WorkerpoolOrder
@@ -224,6 +243,7 @@ def publish_pool(
         volume,
         category=category,
         trust=trust,
+        tag=GREEN if green else ZERO_BYTES32,
         apprestrict=only["app_only"],
         datasetrestrict=only["data_only"],
         requesterrestrict=only["requester_only"],

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from poco.errors import BadInputError, PewError
+from poco.hexes import ZERO_BYTES32
 from poco.params import DealParams
+from poco.tags import GREEN
 from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, ID, Settings, json_option, table
 from sdk.progress import Progress
@@ -37,6 +39,7 @@ class ErrorResultError(PewError):
 @click.option("--category", type=CATEGORY, default="XS", show_default=True, help="XS, S, M, L or XL.")
 @click.option("--trust", type=click.IntRange(1), default=1, show_default=True, help="At most 1 in N results is wrong.")
 @click.option("--volume", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of tasks.")
+@click.option("--green", is_flag=True, help="Only by workers whose energy ledger is net positive.")
 @click.option("--max-price", type=AMOUNT, help="The most that all of it may cost.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the result.  [default: results/<task>]")
 @click.option("--dry-run", is_flag=True, help="Only check and show the cost.")
@@ -66,6 +69,7 @@ def run(settings: Settings, /, **options: Any) -> None:
         category=options["category"],
         trust=options["trust"],
         volume=options["volume"],
+        tag=GREEN if options["green"] else ZERO_BYTES32,
     )
     orders = client.best_orders(wish)
     checked = client.preflight(orders)

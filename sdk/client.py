@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chain.client import Chain
+from chain.energy import EnergyLedger
 from chain.model import Deal, Task
 from chain.transactions import Receipt, Sender
 from chain.wallet import Wallet
@@ -19,6 +20,7 @@ from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, address, bytes32, to_bytes
 from poco.orders import NO_DATASET, AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
 from poco.params import DealParams
 from poco.states import ChainTaskStatus
+from poco.tags import GREEN, asks
 from sdk import preflight, results
 from sdk.amounts import show
 from sdk.orderbook import OrderBook, Published
@@ -157,6 +159,10 @@ class Client:
         """Register a workerpool, or find it; returns its address."""
         return self._register("Workerpool", "workerpool_registry", (self.wallet.address, _name(description)))
 
+    def declare_green(self, workerpool: str, days: int) -> Receipt:
+        """Declare over how many days the workers of a pool must be net positive to take its green tasks."""
+        return self._transact(EnergyLedger(self.chain).declare_window(workerpool, days))
+
     # orders
 
     def sign(self, order: OrderT) -> OrderT:
@@ -187,9 +193,13 @@ class Client:
             wish.workerpool, app=wish.app, dataset=dataset, category=wish.category, minTrust=wish.trust, **limits
         )
         pool = self._first(
-            [p for p in pools if p.order.category == wish.category and p.order.trust >= wish.trust],
+            [
+                p
+                for p in pools
+                if p.order.category == wish.category and p.order.trust >= wish.trust and asks(p.order.tag, wish.tag)
+            ],
             wish.volume,
-            f"no pool offers category {wish.category} with trust {wish.trust}",
+            f"no pool offers {'green ' * asks(wish.tag, GREEN)}category {wish.category} with trust {wish.trust}",
         )
         apps = self.book.apps(wish.app, dataset=dataset, workerpool=pool.workerpool, **limits)
         app = self._first(apps, wish.volume, f"nobody offers the app {wish.app}")

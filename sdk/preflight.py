@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.client import Chain
+from chain.energy import EnergyLedger
 from oci import registry
 from oci.platform import Platform
 from oci.platform import parse as parse_platform
@@ -15,6 +16,7 @@ from poco.consensus import Tally, stake, weight, would_agree
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_BYTES32, address, to_bytes
 from poco.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
+from poco.tags import GREEN, asks
 from sdk.amounts import show
 from sdk.orders import Problem, mismatches, signed_by
 from sdk.service import Service, ServiceError
@@ -221,6 +223,11 @@ def _run_problems(
         has = ", ".join(map(str, offered))
         hint = "build and push it for the pool's architectures too (pew dapp push), or take another pool"
         return [Problem(f"the image is for {has}; the pool's workers are {there}", hint)], []
+    if asks(orders.request.tag, GREEN):
+        if chain.deployment.energy_ledger is None:
+            return [Problem("this network has no energy ledger: nobody can take a green task", "leave --green out")], []
+        ledger = EnergyLedger(chain)
+        able = [wallet for wallet in able[:MAX_SCORES] if ledger.is_green(wallet, orders.pool.workerpool)]
     weights = [weight(chain.score(wallet)) for wallet in able[:MAX_SCORES]]
     if not would_agree(Tally(max(orders.request.trust, 1)), weights):
         what = f"trust {orders.request.trust} needs more workers than can run this image in the pool ({len(able)})"

@@ -13,6 +13,7 @@ from typing import Any
 
 from chain.client import Chain, ChainUnreachableError
 from chain.deployment import Deployment
+from chain.energy import EnergyLedger
 from chain.fees import FeePolicy, FeesTooHighError
 from chain.model import Deal, Task
 from chain.transactions import GAS_LIMITS, PendingError, Prepared, Receipt, RevertedError, Sender
@@ -22,6 +23,7 @@ from poco.errors import BadInputError, Cause, PewError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
 from poco.ids import result_hash
 from poco.states import ChainTaskStatus, ContributionStatus
+from poco.tags import GREEN, TEE, asks
 from worker.config import WorkerConfig
 from worker.core import Facts, Replicate, seen
 from worker.journal import Journal
@@ -86,7 +88,7 @@ class PoolChain:
             deal = self.chain.deal(replicate.deal_id)
         except BadInputError as error:
             raise RefusalError(Cause.TASK_NOT_ACTIVE, error.message, error.hint) from None
-        if replicate.enclave_challenge != ZERO_ADDRESS or int(deal.tag, 16) & 1:
+        if replicate.enclave_challenge != ZERO_ADDRESS or asks(deal.tag, TEE):
             raise RefusalError(
                 Cause.TASK_NOT_ACTIVE, "the task asks for a trusted execution environment", declined=True
             )
@@ -94,6 +96,8 @@ class PoolChain:
             raise RefusalError(
                 Cause.TASK_NOT_ACTIVE, f"the deal is with pool {deal.workerpool.pointer}, not {self._config.workerpool}"
             )
+        if asks(deal.tag, GREEN) and not self._is_green():
+            raise RefusalError(Cause.ENERGY, "the task is green, this worker's anchored ledger is not", declined=True)
         task = self.chain.task(replicate.task_id)
         self._require_open(task, now)
         facts = self._facts(deal, task)
@@ -103,6 +107,11 @@ class PoolChain:
         except BadInputError as error:
             raise RefusalError(Cause.TASK_DESCRIPTION_INVALID, error.message, error.hint, facts=facts) from None
         return facts
+
+    def _is_green(self) -> bool:
+        if self.deployment.energy_ledger is None:
+            return False
+        return EnergyLedger(self.chain).is_green(self.me, self._config.workerpool)
 
     def _require_open(self, task: Task, now: int) -> None:
         if task.status is not ChainTaskStatus.ACTIVE:

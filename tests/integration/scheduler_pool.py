@@ -27,7 +27,7 @@ from ops.console import ROOT
 from ops.ports import free_port
 from poco import ids
 from poco.errors import Cause
-from poco.hexes import ZERO_ADDRESS, keccak, to_bytes, to_hex
+from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, keccak, to_bytes, to_hex
 from poco.orders import NO_DATASET, AppOrder, RequestOrder, WorkerpoolOrder
 from poco.result import error_result
 from poco.wire import login_typed_data
@@ -151,6 +151,7 @@ class Pool:
             "AppRegistry": d.app_registry,
             "DatasetRegistry": d.dataset_registry,
             "WorkerpoolRegistry": d.workerpool_registry,
+            "EnergyLedger": d.energy_ledger,
         }
         body = {"network": d.network, "chain_id": d.chain_id, "block": d.block, "contracts": contracts}
         deployment.write_text(json.dumps(body))
@@ -215,11 +216,19 @@ class Pool:
     def owner_sign(self, order: Any) -> Any:
         return self.owner.sign_order(order, self.chain.deployment.domain)
 
-    def deal(self, *, trust: int = 1, category: int = 0, volume: int = 1, callback: str = ZERO_ADDRESS) -> list[str]:
+    def deal(
+        self,
+        *,
+        trust: int = 1,
+        category: int = 0,
+        volume: int = 1,
+        callback: str = ZERO_ADDRESS,
+        tag: str = ZERO_BYTES32,
+    ) -> list[str]:
         """Match orders; the ids of the deal's tasks."""
         domain = self.chain.deployment.domain
         app = self.app_owner.sign_order(AppOrder(self.app, volume=volume, salt=self.market.salt()), domain)
-        pool = self.offer(category=category, volume=volume)
+        pool = self.offer(category=category, volume=volume, tag=tag)
         request = RequestOrder(
             self.app,
             self.requester.address,
@@ -228,6 +237,7 @@ class Pool:
             category=category,
             trust=trust,
             callback=callback,
+            tag=tag,
             beneficiary=self.requester.address,
             salt=self.market.salt(),
         )

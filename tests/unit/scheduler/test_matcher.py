@@ -38,6 +38,13 @@ def test_the_earliest_contribution_deadline_comes_first() -> None:
     assert choice.reason == ""
 
 
+def test_a_green_task_waits_for_a_worker_that_is_net_positive() -> None:
+    green = replace(task(1), green=True)
+    assert "energy ledger" in choose(WORKER, [green], (), 0).reason
+    assert choose(WORKER, [green, task(2)], (), 0).task == task(2)
+    assert choose(replace(WORKER, green=True), [green], (), 0).task == green
+
+
 def test_no_task_no_reason_to_worry() -> None:
     assert choose(WORKER, [], (), 0).reason == "no task waits for a worker"
 
