@@ -45,8 +45,9 @@ def load(contract: str) -> list[dict[str, Any]]:
 
 @cache
 def topics() -> dict[str, dict[str, Any]]:
-    """Topic hash to event entry, for the hub."""
-    return {to_hex(event_abi_to_log_topic(e)): e for e in load("hub") if e["type"] == "event"}  # type: ignore[arg-type]
+    """Topic hash to event entry, for the hub and the energy ledger."""
+    events = [e for name in ("hub", "energy_ledger") for e in load(name) if e["type"] == "event"]
+    return {to_hex(event_abi_to_log_topic(e)): e for e in events}  # type: ignore[arg-type]
 
 
 @cache

@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from eth_utils.abi import event_abi_to_log_topic
 from web3 import Web3
 
 from chain import abi
-from chain.client import Chain
+from chain.client import Chain, decode_log
 from poco.energy import Claim
 from poco.errors import BadInputError
-from poco.hexes import to_hex
 
 #: As many blocks as a node is asked for at once.
 _SPAN = 10_000
@@ -35,9 +33,10 @@ class EnergyLedger:
 
     def claims(self, worker: str) -> dict[int, Claim]:
         """What a worker has anchored, by day (read from the events)."""
-        event = next(e for e in abi.load("energy_ledger") if e["type"] == "event" and e["name"] == "Anchored")
-        topics = [to_hex(event_abi_to_log_topic(event)), "0x" + worker.lower()[2:].zfill(64)]  # type: ignore[arg-type]
-        decoder = self._contract.events.Anchored()
+        topics = [
+            next(topic for topic, entry in abi.topics().items() if entry["name"] == "Anchored"),
+            "0x" + worker.lower()[2:].zfill(64),
+        ]
         found: dict[int, Claim] = {}
         first, last = self._chain.deployment.block, self._chain.block_number()
         while first <= last:
@@ -48,8 +47,8 @@ class EnergyLedger:
                 "topics": topics,
             }
             for log in self._chain.ask(partial(self._chain.web3.eth.get_logs, query)):
-                said: dict[str, Any] = dict(decoder.process_log(log)["args"])
-                claim = Claim(root=to_hex(said.pop("root")), **{k: v for k, v in said.items() if k != "worker"})
+                said: dict[str, Any] = decode_log(log).args
+                claim = Claim(**{name: value for name, value in said.items() if name != "worker"})
                 found[claim.day] = claim
             first += _SPAN
         return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 
-from chain.wallet import Wallet
 from poco.energy import Ledger, domain
 from worker.energy import Action, Book, EnergyConfig, Load, Offer, create_gate, create_meter, create_power_source
 from worker.energy import profile_of as profile
@@ -16,8 +16,17 @@ OFFERS_PER_H = 0.5
 LENGTHS_H = (0.5, 1.0, 3.0)
 
 
+class Signs(Protocol):
+    """A wallet, as far as a ledger needs one."""
+
+    @property
+    def address(self) -> str: ...
+
+    def sign_digest(self, digest: bytes, /) -> str: ...
+
+
 def live(
-    config: EnergyConfig, days: float, wallet: Wallet, *, step: int = 300, seed: int = 1, contract: str = CONTRACT
+    config: EnergyConfig, days: float, wallet: Signs, *, step: int = 300, seed: int = 1, contract: str = CONTRACT
 ) -> Ledger:
     """Let a worker live for some days and keep its ledger.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from poco.errors import PewError
+from poco.errors import BadInputError, PewError
 from sdk.cli_common import ADDRESS, Settings, json_option
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def energy() -> None:
     Examples:
       pew --scheduler http://127.0.0.1:8400 energy verify 0x...
       pew energy verify ledger.jsonl --offline
+      pew energy plot ledger.jsonl --span year
+      pew energy page ledger.jsonl
     """
 
 
@@ -68,7 +71,6 @@ def _read(settings: Settings, worker: str) -> Ledger:
 def _chain(settings: Settings, ledger: Ledger, pool: str | None) -> tuple[dict[int, Claim], int | None]:
     """What is anchored, and the pool's window."""
     from chain.energy import EnergyLedger
-    from poco.errors import BadInputError
 
     contract = EnergyLedger(settings.chain())
     if contract.address != ledger.contract:
@@ -77,3 +79,41 @@ def _chain(settings: Settings, ledger: Ledger, pool: str | None) -> tuple[dict[i
             hint="name the network it belongs to (--rpc, --deployment), or leave the chain out: --offline",
         )
     return contract.claims(ledger.worker), contract.window_of(pool) if pool else None
+
+
+@energy.command("plot")
+@click.argument("worker")
+@click.option("--span", type=click.Choice(["day", "month", "year"]), default="day", show_default=True)
+@click.option("--date", help="A date in it, YYYY-MM-DD.  [default: what ends with the last full day]")
+@click.option("--output", type=click.Path(path_type=Path), help="SVG to write.  [default: energy-<span>.svg]")
+@json_option
+@click.pass_obj
+def plot(settings: Settings, worker: str, span: str, date: str | None, output: Path | None) -> None:
+    """Draw sun, load, battery, tasks and decisions of WORKER over a day, a month or a year."""
+    from sdk.energy.plot import draw
+    from sdk.energy.series import Series
+
+    path = output or Path(f"energy-{span}.svg")
+    _write(path, draw(Series(_read(settings, worker)), span, date))
+    settings.show({"file": str(path), "span": span}, [f"{span} of {worker}: {path}"])
+
+
+@energy.command("page")
+@click.argument("worker")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("energy.html"), show_default=True)
+@json_option
+@click.pass_obj
+def page(settings: Settings, worker: str, output: Path) -> None:
+    """A page with the last day, month and year of WORKER, its balance and its decisions; needs no other file."""
+    from sdk.energy.page import build
+
+    _write(output, build(_read(settings, worker)))
+    settings.show({"file": str(output)}, [f"page of {worker}: {output}"])
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror}", hint="name another file: --output") from None

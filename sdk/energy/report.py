@@ -81,7 +81,7 @@ class Report:
                 lines.append(f"          and {len(self.found) - 1} more (--json names all)")
         else:
             lines.append("good      signatures, chain, balance, nameplate, nights and BSRN limits: nothing found")
-        return [*lines, *self._balance_lines()]
+        return [*lines, *self.balance_lines()]
 
     def _profile(self) -> str:
         p = self.ledger.profiles.get(self.ledger.entries[-1].record.profile)
@@ -91,7 +91,7 @@ class Report:
         more = f", one of {len(self.ledger.profiles)}" if len(self.ledger.profiles) > 1 else ""
         return f"{p.source}, {said}, battery {p.battery / 1000:g} Wh{more}"
 
-    def _balance_lines(self) -> list[str]:
+    def balance_lines(self) -> list[str]:
         b = self.balance
         if b is None:
             return ["balance   no full day yet"]
