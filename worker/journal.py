@@ -328,8 +328,7 @@ class Journal:
         self._write("DELETE FROM images WHERE reference = ?", reference)
 
     def result(self, task_id: str, run: int) -> ResultRow | None:
-        query = "SELECT digest, sha256, size, location FROM results WHERE task_id = ? AND run = ?"
-        rows = self._rows(query, task_id, run)
+        rows = self._rows("SELECT digest, sha256, size, location FROM results WHERE task_id=? AND run=?", task_id, run)
         return ResultRow(*rows[0]) if rows else None
 
     def result_kept(self, task_id: str, run: int, row: ResultRow) -> None:
@@ -344,8 +343,6 @@ class Journal:
     def upload_done(self, task_id: str, run: int, location: str) -> None:
         self._write("UPDATE results SET location = ? WHERE task_id = ? AND run = ?", location, task_id, run)
 
-    # money and energy
-
     def expected_seconds(self, app: str) -> float | None:
         """How long the app's last run computed; None where it never ran here."""
         note = self.note(f"seconds.{app}")
@@ -353,8 +350,8 @@ class Journal:
 
     def earned(self, task_id: str, at: int, status: str, reward_nrlc: int, seized_nrlc: int) -> None:
         """What the chain says a task brought; saying it twice changes nothing."""
-        row = (task_id, at, status, reward_nrlc, seized_nrlc)
-        self._write("INSERT OR REPLACE INTO earnings VALUES (?, ?, ?, ?, ?)", *row)
+        query = "INSERT OR REPLACE INTO earnings VALUES (?, ?, ?, ?, ?)"
+        self._write(query, task_id, at, status, reward_nrlc, seized_nrlc)
 
     def earnings(self) -> dict[str, int]:
         rows = self._rows("SELECT COUNT(*), COALESCE(SUM(reward_nrlc), 0), COALESCE(SUM(seized_nrlc), 0) FROM earnings")
@@ -369,16 +366,14 @@ class Journal:
             for name, snapshot in snapshots.items():
                 db.execute(_SET_NOTE, (f"energy.{name}", json.dumps(snapshot)))
             for entry in entries:
-                row = (entry.record.start, entry.record.profile, energy.entry_line(entry))
-                db.execute("INSERT INTO ledger VALUES (?, ?, ?)", row)
+                line = energy.entry_line(entry)
+                db.execute("INSERT INTO ledger VALUES (?, ?, ?)", (entry.record.start, entry.record.profile, line))
             for note in notes:
                 db.execute("INSERT INTO ledger_notes (at, line) VALUES (?, ?)", (note["at"], energy.note_line(note)))
 
     def energy_snapshot(self, name: str) -> dict[str, Any] | None:
         text = self.note(f"energy.{name}")
         return json.loads(text) if text else None
-
-    # the energy ledger
 
     def profile_kept(self, profile: Profile) -> None:
         """Keep a profile before the first record that refers to it."""
@@ -391,8 +386,8 @@ class Journal:
 
     def ledger_days(self, first: int) -> list[int]:
         """Days (of the source's clock) that have records, from `first` on."""
-        query = "SELECT DISTINCT start / 86400 FROM ledger WHERE start >= ? ORDER BY start"
-        return [day for (day,) in self._rows(query, first * DAY_S)]
+        rows = self._rows("SELECT DISTINCT start / 86400 FROM ledger WHERE start >= ? ORDER BY 1", first * DAY_S)
+        return [day for (day,) in rows]
 
     def ledger_lines(self, first: int = 0, last: int = 2**62) -> list[str]:
         """The ledger's lines for the instants `first` to before `last`, without a head: profiles, records, notes."""
