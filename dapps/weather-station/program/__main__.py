@@ -1,8 +1,8 @@
 """Weather station: raw samples in; quality flags, aggregates, a forecast and plots out.
 
-Reads /iexec_in/$IEXEC_DATASET_FILENAME or /iexec_in/$IEXEC_INPUT_FILE_NAME_1; writes summary.json, minutes.csv, hours.csv,
-days.csv, flags.csv, forecast.csv, report.svg and computed.json to /iexec_out. Exit codes: 0 done, 2 the input or the
-arguments cannot be used.
+Reads /iexec_in/$IEXEC_DATASET_FILENAME or /iexec_in/$IEXEC_INPUT_FILE_NAME_1; writes summary.json, minutes.csv,
+hours.csv, days.csv, flags.csv, forecast.csv, report.svg and computed.json to /iexec_out. Exit codes: 0 done, 2 the
+input or the arguments cannot be used.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Minutes, hours and days from the samples no check objects to.
 
-A period is named by its end, as samples are; a day by its date at the station. A mean or a sum is given where at least two
-thirds of the period's samples are good (WMO-No. 8, volume III, chapter 1), wind directions as the direction of the mean
-vector.
+A period is named by its end, as samples are; a day by its date at the station. A mean or a sum is given where at
+least two thirds of the period's samples are good (WMO-No. 8, volume III, chapter 1), wind directions as the direction
+of the mean vector.
 """
 
 import math

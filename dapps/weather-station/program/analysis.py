@@ -16,7 +16,19 @@ from units import VARIABLES
 
 FORMAT = "weather-station/1"
 _TABLES = {"minutes": aggregates.SHORT, "hours": aggregates.HOURLY, "days": aggregates.DAILY}
-_FORECAST = ("variable", "lead_hours", "method", "now", "value", "low", "high", "skill", "rmse", "rmse_persistence", "scored")
+_FORECAST = (
+    "variable",
+    "lead_hours",
+    "method",
+    "now",
+    "value",
+    "low",
+    "high",
+    "skill",
+    "rmse",
+    "rmse_persistence",
+    "scored",
+)
 
 
 def run(path, settings, out):
@@ -157,7 +169,10 @@ def _write_forecast(predicted, out):
         file.write(",".join(_FORECAST) + "\n")
         for entry in predicted:
             cells = [entry[key] for key in _FORECAST]
-            shown = [cell if isinstance(cell, str) else _format(cell, ".3f" if isinstance(cell, float) else "d") for cell in cells]
+            shown = [
+                cell if isinstance(cell, str) else _format(cell, ".3f" if isinstance(cell, float) else "d")
+                for cell in cells
+            ]
             file.write(",".join(shown) + "\n")
 
 

@@ -1,8 +1,9 @@
 """Elementary functions that give the same bits on every architecture.
 
-A C library may round `exp` or `sin` differently in the last place on another processor or in another version, and workers
-that shall agree on a result must not depend on that. Here only what IEEE 754 rounds correctly is used: + - * / and the
-square root, and exact operations on integers and exponents. Errors are below 4 units in the last place (tested).
+A C library may round `exp` or `sin` differently in the last place on another processor or in another version, and
+workers that shall agree on a result must not depend on that. Here only what IEEE 754 rounds correctly is used: + - *
+/ and the square root, and exact operations on integers and exponents. Errors are below 4 units in the last place
+(tested).
 """
 
 import math
@@ -14,9 +15,9 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _HALF_PI_HIGH, _HALF_PI_LOW = 1.57079632673412561417e00, 6.07710050650619224932e-11
 _EXP = [1.0 / math.factorial(n) for n in range(13, -1, -1)]
 _LOG = [2.0 / (2 * n + 1) for n in range(10, 0, -1)]
-_SIN = [(-1.0) ** n / math.factorial(2 * n + 1) for n in range(8, 0, -1)]
-_COS = [(-1.0) ** n / math.factorial(2 * n) for n in range(8, 0, -1)]
-_ATAN = [(-1.0) ** n / (2 * n + 1) for n in range(12, 0, -1)]
+_SIN = [(1 - n % 2 * 2) / math.factorial(2 * n + 1) for n in range(8, 0, -1)]
+_COS = [(1 - n % 2 * 2) / math.factorial(2 * n) for n in range(8, 0, -1)]
+_ATAN = [(1 - n % 2 * 2) / (2 * n + 1) for n in range(12, 0, -1)]
 
 
 def exp(x):

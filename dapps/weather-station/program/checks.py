@@ -1,11 +1,12 @@
 """Checks of one station's samples, one variable at a time: range, step, persistence, consistency, spikes.
 
-Sources: WMO-No. 8, Guide to Instruments and Methods of Observation, volume III chapter 1 (automatic stations) and volume V
-chapter 1; I. Zahumensky, Guidelines on Quality Control Procedures for Data from Automatic Weather Stations, WMO
-CBS/OPAG-IOS/ET AWS-3/Doc. 4(1), 2004 (variability within a minute and an hour); NOAA MADIS Meteorological Surface
-Quality Control (validity limits; temporal consistency within an hour). The WMO's limits of change suit samples a minute
-apart and MADIS's samples an hour apart; in between they are interpolated. What those tables cannot know, how rough a
-given place and sensor is, is learnt from the record itself by medians, which faults in a few percent of it do not move.
+Sources: WMO-No. 8, Guide to Instruments and Methods of Observation, volume III chapter 1 (automatic stations) and
+volume V chapter 1; I. Zahumensky, Guidelines on Quality Control Procedures for Data from Automatic Weather Stations,
+WMO CBS/OPAG-IOS/ET AWS-3/Doc. 4(1), 2004 (variability within a minute and an hour); NOAA MADIS Meteorological Surface
+Quality Control (validity limits; temporal consistency within an hour). The WMO's limits of change suit samples a
+minute apart and MADIS's samples an hour apart; in between they are interpolated. What those tables cannot know, how
+rough a given place and sensor is, is learnt from the record itself by medians, which faults in a few percent of it do
+not move.
 """
 
 import math
@@ -58,12 +59,12 @@ def ranges(station, sea_level):
 def consistency(station, night):
     """Mark what contradicts another variable (WMO-No. 8, internal consistency checks).
 
-    A gust below the mean wind; humidity without a dew point; light while the sun is well below the horizon. `night` tells
-    for an instant whether it is, or is None.
+    A gust below the mean wind; humidity without a dew point; light while the sun is well below the horizon. `night`
+    tells for an instant whether it is, or is None.
     """
     values, marks = station.values, station.marks
     for index, (wind, gust) in enumerate(zip(values["wind_ms"], values["gust_ms"])):
-        if wind != MISSING and gust != MISSING and gust < wind - 500 and not marks["wind_ms"][index]:
+        if MISSING not in {wind, gust} and gust < wind - 500 and not marks["wind_ms"][index]:
             marks["gust_ms"][index] |= flags.CONSISTENCY
     for index, value in enumerate(values["humidity_pct"]):
         if value != MISSING and 0 <= value < 300:
@@ -88,7 +89,8 @@ def spikes(station, name, beside):
     """Mark one or two samples that leave those before and after them, in one direction, and come back.
 
     Args:
-        beside: what neighbours let expect at the same instants (lists with None); where they are there, the difference to them
+        beside: what neighbours let expect at the same instants (lists with None); where they are there, the
+        difference to them
             must show the spike too, and it may be a smaller one.
     """
     known, times, marks = _known(station, name), station.times, station.marks[name]
@@ -130,7 +132,7 @@ def spikes(station, name, beside):
 
 
 def _bend(series, first, last):
-    """How far the middle of samples first..last is from the mean of those before and after; None where one is missing."""
+    """How far the middle of samples first..last is from the mean of those beside; None where one is missing."""
     part = series[first - 1 : last + 2]
     if len(part) < last - first + 3 or None in part:
         return None
@@ -158,8 +160,8 @@ def _leaves(series, first, last):
 def steps(station, name):
     """Mark changes faster than the air's (ET AWS maximum variability; MADIS temporal consistency).
 
-    Of the two samples the one that is farther from its surroundings is marked; between a jump and one back within a day,
-    all are.
+    Of the two samples the one that is farther from its surroundings is marked; between a jump and one back within a
+    day, all are.
     """
     known, times, marks = _known(station, name), station.times, station.marks[name]
     minute, hour = CHANGES[name]
@@ -188,9 +190,10 @@ def steps(station, name):
 def persistence(station, name, beside):
     """Mark a sensor that is stuck: it repeats a value for longer than the air would.
 
-    The ET AWS guidelines ask for some variability within 60 minutes. How long equal values may follow each other depends on
-    the resolution of the sensor; it is learnt from how quickly runs of three, four... grow rare in the record. Neighbours
-    that moved during the run convict it earlier, ones that did not acquit it. The run's first value is taken for true.
+    The ET AWS guidelines ask for some variability within 60 minutes. How long equal values may follow each other
+    depends on the resolution of the sensor; it is learnt from how quickly runs of three, four... grow rare in the
+    record. Neighbours that moved during the run convict it earlier, ones that did not acquit it. The run's first
+    value is taken for true.
     """
     known, times, marks = _known(station, name), station.times, station.marks[name]
     runs = [run for run in _runs(known) if not _may_rest(name, known[run[0]])]
@@ -205,8 +208,10 @@ def persistence(station, name, beside):
         moved = _moved(first, last, beside, name)
         if name == "humidity_pct" and known[first] >= 98_000 and (moved is None or moved < 2.0):
             continue
-        if (moved is not None and moved > 2.0) or (count >= longest and (moved is None or moved > 0.6)) or (
-            count >= 3 * longest and lasted >= 24 * _HOUR
+        if (
+            (moved is not None and moved > 2.0)
+            or (count >= longest and (moved is None or moved > 0.6))
+            or (count >= 3 * longest and lasted >= 24 * _HOUR)
         ):
             for index in range(first + 1, last + 1):
                 if known[index] is not None:
@@ -234,7 +239,7 @@ def _may_rest(name, value):
 
 
 def _moved(first, last, beside, name):
-    """How far the calmest neighbour moved during a run, in units of how far neighbours usually differ; None: unknown."""
+    """How far the calmest neighbour moved during a run, in units of how neighbours usually differ; None: unknown."""
     least = None
     for other, differ in beside:
         part = [value for value in other[first : last + 1] if value is not None]

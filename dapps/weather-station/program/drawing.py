@@ -1,7 +1,7 @@
-"""A small SVG plotter: panels with a time axis, lines, bands, bars, a wind rose. Colours follow the reader's light or dark."""
+"""A small SVG plotter: panels with a time axis, lines, bands, bars, a wind rose; in the reader's light or dark."""
 
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import arithmetic
 
@@ -12,8 +12,8 @@ STYLE = """
 --wind:#3a86c8;--gust:#9cc4e4;--rain:#2f6fde;--sun:#f2a413;--et:#7cb342;--good:#cfd8dc;--bad:#d7263d;--band:.16}
 @media (prefers-color-scheme:dark){:root{--bg:#0f151b;--card:#18212a;--ink:#e6edf3;--soft:#93a1af;--grid:#27333f;
 --warm:#ff7d55;--dew:#4fd1c0;--press:#b79ae0;--wind:#6db3ee;--gust:#37618a;--rain:#6c9dff;--sun:#ffc145;--et:#a5d66a;
---good:#2d3a46;--bad:#ff5a6e;--band:.22}}
-text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink);font-size:12px}
+--good:#2d3a46;--bad:#ff5a6e;--band:.22}} text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu
+Sans",sans-serif;fill:var(--ink);font-size:12px}
 .soft{fill:var(--soft)}.small{font-size:11px}.title{font-size:14px;font-weight:600}.head{font-size:26px;font-weight:700}
 .big{font-size:24px;font-weight:650}.tight{font-size:20px}.end{text-anchor:end}.mid{text-anchor:middle}
 .card{fill:var(--card)}.grid{stroke:var(--grid);stroke-width:1;fill:none}.line{fill:none;stroke-width:1.7;
@@ -35,13 +35,13 @@ def text(x, y, content, kind=""):
 
 def moment(when, utc_offset):
     """The station's own time of a Unix time."""
-    return datetime.fromtimestamp(when + utc_offset, timezone.utc)
+    return datetime.fromtimestamp(when + utc_offset, UTC)
 
 
 def nice_ticks(low, high, count=5):
     """Round numbers that span low..high."""
     raw = max(high - low, 1e-9) / count
-    size = 10.0 ** math.floor(_log10(raw))
+    size = float(f"1e{math.floor(_log10(raw))}")
     step = next(size * factor for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if size * factor >= raw * 0.999)
     first = math.floor(low / step)
     ticks = [first * step]
@@ -80,7 +80,9 @@ class Panel:
         if zero:
             low = 0.0
         if high - low < least_range:
-            high, low = (low + least_range, low) if zero else ((low + high + least_range) / 2, (low + high - least_range) / 2)
+            high, low = (
+                (low + least_range, low) if zero else ((low + high + least_range) / 2, (low + high - least_range) / 2)
+            )
         self.ticks = nice_ticks(low if floor is None else max(low, floor), high, 5)
         self.low, self.high = self.ticks[0], self.ticks[-1]
         self.parts = [
@@ -119,7 +121,9 @@ class Panel:
         x = self.right - 70
         for name, color in reversed(entries):
             x -= 6.6 * len(name) + 26
-            self.parts.append(f'<rect x="{x:.1f}" y="{self.y + 16}" width="14" height="4" rx="2" fill="var(--{color})"/>')
+            self.parts.append(
+                f'<rect x="{x:.1f}" y="{self.y + 16}" width="14" height="4" rx="2" fill="var(--{color})"/>'
+            )
             self.parts.append(text(x + 19, self.y + 22, name, "soft small"))
 
     def line(self, points, color, extra=""):
@@ -174,7 +178,7 @@ def time_ticks(first, last, utc_offset):
         while True:
             month += every
             year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
-            start = int(datetime(year, month, 1, tzinfo=timezone.utc).timestamp()) - utc_offset
+            start = int(datetime(year, month, 1, tzinfo=UTC).timestamp()) - utc_offset
             if start >= last:
                 return
             yield start, f"{_MONTHS[month - 1]} {year}" if month <= every else _MONTHS[month - 1]
@@ -206,7 +210,8 @@ def rose(box, title, winds):
             kind = next(index for index, limit in enumerate(limits) if speed < limit)
             counts[int((direction + 11.25) // 22.5) % 16][kind] += 1
     parts = [f'<rect class="card" x="{x}" y="{y}" width="{width}" height="{height}" rx="12"/>',
-             text(x + 18, y + 25, title, "title"), text(x + width - 20, y + 25, "share of hours, m/s", "soft small end")]  # fmt: skip
+             text(x + 18, y + 25, title, "title"),
+             text(x + width - 20, y + 25, "share of hours, m/s", "soft small end")]  # fmt: skip
     middle_x, middle_y, radius = x + width / 2, y + height / 2 + 6, min(width, height) / 2 - 64
     most = max(1, *(sum(row) for row in counts))
     ticks = [tick for tick in nice_ticks(0.0, 100.0 * most / max(1, total), 3) if tick]
@@ -283,8 +288,8 @@ def carpet(box, title, unit, columns):
     return "\n".join(parts)
 
 
-_HEAT = ((49, 54, 149), (69, 117, 180), (116, 173, 209), (171, 217, 233), (254, 224, 144), (253, 174, 97), (244, 109, 67),
-         (200, 40, 40))  # fmt: skip
+_HEAT = ((49, 54, 149), (69, 117, 180), (116, 173, 209), (171, 217, 233), (254, 224, 144), (253, 174, 97),
+         (244, 109, 67),         (200, 40, 40))  # fmt: skip
 
 
 def heat(share):

@@ -1,10 +1,10 @@
 """The next hours, learnt from the station's own record, and how good such forecasts have been.
 
-For each variable and lead the change from now is a linear function of what the station sees now: time of day, tendencies,
-the distance to the day's mean, what yesterday did next, pressure tendency, dryness and wind. The weights are those of a
-ridge regression over the past, fitted again each week and applied to the week that follows, so that every forecast
-that is scored was made from earlier hours alone. Skill is 1 - MSE / MSE of persistence ("it stays as it is"); a lead whose skill is not
-positive falls back to persistence.
+For each variable and lead the change from now is a linear function of what the station sees now: time of day,
+tendencies, the distance to the day's mean, what yesterday did next, pressure tendency, dryness and wind. The weights
+are those of a ridge regression over the past, fitted again each week and applied to the week that follows, so that
+every forecast that is scored was made from earlier hours alone. Skill is 1 - MSE / MSE of persistence ("it stays as
+it is"); a lead whose skill is not positive falls back to persistence.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Quantities that follow from measured ones. Units: degC, %, hPa, m/s, m, MJ/m2; None never goes in."""
 
 import math
+from functools import lru_cache
 
 from arithmetic import PI, acos, exp, log, power, radians, sincos
 
@@ -23,16 +24,17 @@ def dew_point(temperature, humidity):
 def wet_bulb(temperature, humidity, pressure):
     """Temperature of a ventilated wet thermometer.
 
-    Solves the psychrometer formula of WMO-No. 8 (volume I, annex 4.B), e = ew(tw) - 0.000653 (1 + 0.000944 tw) p (t - tw),
-    by bisection, which takes the same steps everywhere.
+    Solves the psychrometer formula of WMO-No. 8 (volume I, annex 4.B), e = ew(tw) - 0.000653 (1 + 0.000944 tw) p (t -
+    tw), by Newton's method from above, which converges from there and takes the same steps everywhere.
     """
     vapour = humidity / 100.0 * saturation_pressure(temperature)
-    low, high = temperature - 45.0, temperature
-    for _ in range(18):
-        middle = 0.5 * (low + high)
-        found = saturation_pressure(middle) - 0.000653 * (1.0 + 0.000944 * middle) * pressure * (temperature - middle)
-        low, high = (middle, high) if found < vapour else (low, middle)
-    return 0.5 * (low + high)
+    wet = temperature
+    for _ in range(6):
+        full = saturation_pressure(wet)
+        factor = 0.000653 * (1.0 + 0.000944 * wet) * pressure
+        slope = full * 17.62 * 243.12 / ((243.12 + wet) * (243.12 + wet)) + factor
+        wet -= (full - factor * (temperature - wet) - vapour) / slope
+    return wet
 
 
 def heat_index(temperature, humidity):
@@ -95,7 +97,7 @@ def day_of_year(when):
 
 
 def declination(day):
-    """(declination in radians, inverse relative distance to the sun) of a day of the year (FAO-56, equations 23 and 24)."""
+    """(declination in radians, inverse relative distance of the sun) of a day of the year (FAO-56, (23) and (24))."""
     angle = 2.0 * PI * day / 365.0
     return 0.409 * sincos(angle - 1.39)[0], 1.0 + 0.033 * sincos(angle)[1]
 
@@ -108,23 +110,28 @@ def extraterrestrial_day(latitude, day):
     return 24.0 * 60.0 / PI * 0.0820 * distance * (angle * sine * down + cosine * across * sincos(angle)[0])
 
 
-def sun_height(latitude, longitude, when):
-    """Sine of the sun's height at a Unix time, longitude counted to the east (FAO-56, equations 28 to 33)."""
-    day, second = day_of_year(when), when % 86400
+@lru_cache(512)
+def _sun_of_day(latitude, day):
+    """(constant, amplitude) of the sine of the sun's height, equation of time in hours, inverse relative distance."""
     b = 2.0 * PI * (day - 81) / 364.0
     (sine, cosine), (twice, _) = sincos(b), sincos(2.0 * b)
-    equation = 0.1645 * twice - 0.1255 * cosine - 0.025 * sine
-    hour = PI / 12.0 * (second / 3600.0 + longitude / 15.0 + equation - 12.0)
-    (up, side), (down, across) = sincos(radians(latitude)), sincos(declination(day)[0])
-    return up * down + side * across * sincos(hour)[1]
+    delta, distance = declination(day)
+    (up, side), (down, across) = sincos(radians(latitude)), sincos(delta)
+    return up * down, side * across, 0.1645 * twice - 0.1255 * cosine - 0.025 * sine, distance
+
+
+def sun_height(latitude, longitude, when):
+    """Sine of the sun's height at a Unix time, longitude counted to the east (FAO-56, equations 28 to 33)."""
+    constant, amplitude, equation, _ = _sun_of_day(latitude, day_of_year(when))
+    angle = PI / 12.0 * (when % 86400 / 3600.0 + longitude / 15.0 + equation - 12.0)
+    return constant + amplitude * sincos(angle)[1]
 
 
 def extraterrestrial_hour(latitude, longitude, middle):
-    """Radiation on top of the atmosphere during the hour around a Unix time in MJ/m2 (FAO-56, equation 28, by trapezoids)."""
-    distance = declination(day_of_year(middle))[1]
+    """Radiation on top of the atmosphere in the hour around a Unix time, MJ/m2 (FAO-56, (28), by trapezoids)."""
     heights = [max(0.0, sun_height(latitude, longitude, middle + 600 * step)) for step in range(-3, 4)]
     mean = (sum(heights) - 0.5 * (heights[0] + heights[-1])) / 6.0
-    return 60.0 * 0.0820 * distance * mean
+    return 60.0 * 0.0820 * _sun_of_day(latitude, day_of_year(middle))[3] * mean
 
 
 def evapotranspiration_day(least, most, humidity, wind, radiation, pressure, elevation, latitude, day):
@@ -152,8 +159,8 @@ def evapotranspiration_hour(temperature, humidity, wind, radiation, pressure, da
 
     Args:
         temperature, humidity: means of the hour; wind: mean at 2 m; radiation: global in MJ/m2; pressure in hPa;
-        daylight: whether the sun is up; bright: radiation over that below a clear sky, 0.25 to 1, at night that of the last
-        hours of daylight (FAO-56, example 19).
+        daylight: whether the sun is up; bright: radiation over that below a clear sky, 0.25 to 1, at night that of
+        the last hours of daylight (FAO-56, example 19).
     """
     slope, full = _slope(temperature)
     vapour = full * humidity / 100.0

@@ -1,13 +1,13 @@
 """Stations that check each other: levels that jump and sensors that drift away from what the others measure.
 
 MADIS's spatial consistency check compares a value with what its neighbours suggest, hour by hour. A drift of a few
-degrees within days drowns there in the honest differences between places. Here the difference to the neighbours, freed of
-its daily and seasonal course, is searched for stretches that look like a fault: a constant that comes and goes (level)
-or a line that leaves zero and ends with a jump back (drift), of any length from an hour to a week. Weather makes the
-difference wander, faults make it jump: both are told apart by the generalised least-squares fit of the shape under
-first-order autoregressive noise, whose correlation and size are learnt from the record. How large such a fit is by
-chance is learnt for every shape and length from the whole record too. A stretch counts only when every neighbour that was
-there shows it, so that a station is not marked for a fault of another.
+degrees within days drowns there in the honest differences between places. Here the difference to the neighbours,
+freed of its daily and seasonal course, is searched for stretches that look like a fault: a constant that comes and
+goes (level) or a line that leaves zero and ends with a jump back (drift), of any length from an hour to a week.
+Weather makes the difference wander, faults make it jump: both are told apart by the generalised least-squares fit of
+the shape under first-order autoregressive noise, whose correlation and size are learnt from the record. How large
+such a fit is by chance is learnt for every shape and length from the whole record too. A stretch counts only when
+every neighbour that was there shows it, so that a station is not marked for a fault of another.
 """
 
 import math
@@ -20,13 +20,14 @@ HOUR = 3600
 LEVEL, DRIFT = "level", "drift"
 #: Hours of the stretches that are tried.
 LENGTHS = {LEVEL: (1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72), DRIFT: (16, 24, 32, 40, 48, 60, 72, 84, 96, 120)}
-#: How many times its usual size a fit must reach, for a day or more; against an only neighbour. Weather makes short
-#: stretches, so of them more is asked: by (24 hours / length) to the power of 0.6.
-NEEDED, NEEDED_ONLY = 5.0, 7.0
+#: How many times its usual size a fit must reach, for a day or more; times ONLY against an only neighbour. Weather
+#: makes short stretches, so of them more is asked: by (24 hours / length) to the power of 0.6.
+NEEDED, ONLY = {LEVEL: 5.0, DRIFT: 4.5}, 1.5
 #: The neighbour that shows a fault least shows it by at least this part of the one that shows it most.
 BALANCE = 0.45
-#: What a shape leaves: its median in units of the usual scatter (0.67 is usual), and the part of the squares it explains.
-ROUGHNESS, EXPLAINED, EXPLAINED_ALONE = 0.75, 0.75, 0.95
+#: What a shape leaves: its median in units of the usual scatter (0.67 is usual; more by chance in a short stretch),
+#: and the part of the squares it explains.
+ROUGHNESS, ROUGHER, EXPLAINED_ALONE = 0.63, 0.6, 0.95
 _DAYS_AROUND = 15
 _PASSES = 3
 _LONGEST = 100
@@ -50,8 +51,9 @@ def hourly(station, name, start, hours):
 def difference(own, other, floor):
     """Own minus other, freed of its usual course, and how much it usually scatters.
 
-    Both are taken from the same hour of the day, 15 days to either side: the median, and the median distance from it. A sea
-    breeze or a cold hollow makes the difference large and uncertain at some hours of some weeks; there it weighs little.
+    Both are taken from the same hour of the day, 15 days to either side: the median, and the median distance from it.
+    A sea breeze or a cold hollow makes the difference large and uncertain at some hours of some weeks; there it
+    weighs little.
 
     Returns:
         (values, scatter), hourly, with None where one of the two is missing.
@@ -90,14 +92,15 @@ def mean(pairs):
 class Sums:
     """Running sums of a weighted, whitened series, from which the fit of a shape to any stretch follows at once.
 
-    Whitened: u(t) = d(t) - phi d(t-1), with phi the usual correlation from hour to hour; a shape f becomes f(t) - phi f(t-1),
-    which has a first value, a body and, one hour after its end, what the jump back leaves.
+    Whitened: u(t) = d(t) - phi d(t-1), with phi the usual correlation from hour to hour; a shape f becomes f(t) - phi
+    f(t-1), which has a first value, a body and, one hour after its end, what the jump back leaves.
     """
 
     def __init__(self, values, scatter):
         changes = [b - a for a, b in zip(values, values[1:]) if a is not None and b is not None]
         spread = checks.mad([value for value in values if value is not None])
-        self.phi = max(0.0, min(0.95, 1.0 - checks.mad(changes) ** 2 / (2.0 * spread * spread))) if spread else 0.0
+        ratio = checks.mad(changes) / spread if spread else 2.0
+        self.phi = max(0.0, min(0.95, 1.0 - 0.5 * ratio * ratio))
         self.u, self.w = [], []
         self.count, self.w0, self.w1, self.w2, self.s0, self.s1 = ([0.0] for _ in range(6))
         n = w0 = w1 = w2 = s0 = s1 = 0.0
@@ -117,7 +120,9 @@ class Sums:
             s1 += weight * u * index
             self.u.append(u)
             self.w.append(weight)
-            for total, column in zip((n, w0, w1, w2, s0, s1), (self.count, self.w0, self.w1, self.w2, self.s0, self.s1)):
+            for total, column in zip(
+                (n, w0, w1, w2, s0, s1), (self.count, self.w0, self.w1, self.w2, self.s0, self.s1)
+            ):
                 column.append(total)
 
     def fit(self, shape, first, end):
@@ -143,12 +148,13 @@ class Sums:
         return upper / lower, upper / math.sqrt(lower)
 
 
-def stretches(pairs, floor, own, others):
+def stretches(pairs, floor, explained, own, others):
     """Stretches of faults.
 
     Args:
         pairs: for each neighbour the `difference` to it.
         floor: the smallest error that matters, in the variable's unit.
+        explained: the part of the squares that a shape explains at least.
         own, others: the hourly values themselves, to tell whose fault it is where there is one neighbour.
 
     Returns:
@@ -157,7 +163,7 @@ def stretches(pairs, floor, own, others):
     found = []
     pairs = [(list(values), scatter) for values, scatter in pairs]
     for _ in range(_PASSES):
-        taken = _pass(pairs, floor, own, others)
+        taken = _pass(pairs, floor, explained, own, others)
         for _, first, end in taken:
             for values, _ in pairs:
                 values[first:end] = [None] * (end - first)
@@ -167,7 +173,7 @@ def stretches(pairs, floor, own, others):
     return found
 
 
-def _pass(pairs, floor, own, others):
+def _pass(pairs, floor, explained, own, others):
     sums = [Sums(*pair) for pair in pairs]
     average = mean(pairs)
     whole = Sums(*average)
@@ -181,17 +187,17 @@ def _pass(pairs, floor, own, others):
             fits = [whole.fit(shape, first, first + length) for first in starts]
             scale = scales[shape, length] = max(checks.mad([fit[1] for fit in fits if fit]), 0.2)
             for first, fit in zip(starts, fits):
-                if fit and abs(fit[1]) > NEEDED * scale and abs(fit[0]) > 4.0 * floor:
+                if fit and abs(fit[1]) > NEEDED[shape] * scale and abs(fit[0]) > 4.0 * floor:
                     candidates.append((abs(fit[1]) / scale, shape, first, first + length))
     candidates.sort(reverse=True)
     taken, refused = [], []
-    for _, shape, first, end in candidates:
+    for _, tried, first, end in candidates:
         if any(first < b and a < end for _, a, b in taken) or any(a <= first and end <= b for a, b in refused):
             continue
-        shape, a, b = _refine(whole, shape, first, end, taken, hours)
-        near = min((length for kind, length in scales if kind == shape), key=lambda length: abs(length - (b - a)))  # noqa: B023
+        shape, a, b = _refine(whole, tried, first, end, taken, hours)
+        near = min((length for kind, length in scales if kind == shape), key=lambda length: abs(length - (b - a)))
         score = abs(whole.fit(shape, a, b)[1]) / scales[shape, near]
-        if score > _needed(sums, shape, a, b, own, others) and _fits(average, whole, shape, a, b):
+        if score > _needed(sums, shape, a, b, own, others) and _fits(average, whole, (shape, a, b), explained):
             taken.append((shape, a, b))
         else:
             refused.append((min(a, first), max(b, end)))
@@ -211,14 +217,16 @@ def _needed(sums, shape, first, end, own, others):
             return math.inf
     elif not _is_own(first, end, own, others):
         return math.inf
-    return (NEEDED if len(shown) > 1 else NEEDED_ONLY) * max(1.0, arithmetic.power(24.0 / length, 0.6))
+    return NEEDED[shape] * (1.0 if len(shown) > 1 else ONLY) * max(1.0, arithmetic.power(24.0 / length, 0.6))
 
 
-def _fits(average, whole, shape, first, end):
+def _fits(average, whole, stretch, least):
     """Whether the shape is all there is: what it leaves scatters as usual, or is next to nothing beside it.
 
-    Weather that keeps a place apart for a while follows the sun and the wind; a fault is added to what goes on as before.
+    Weather that keeps a place apart for a while follows the sun and the wind; a fault is added to what goes on as
+    before.
     """
+    shape, first, end = stretch
     size = whole.fit(shape, first, end)[0]
     left, before, after = [], 0.0, 0.0
     for index in range(first, end):
@@ -229,7 +237,10 @@ def _fits(average, whole, shape, first, end):
             before += value * value
             after += rest * rest
     explained = 1.0 - after / before if before else 0.0
-    return explained > EXPLAINED_ALONE or (explained > EXPLAINED and sorted(left)[len(left) // 2] < ROUGHNESS)
+    if explained < least:
+        return False
+    rough = ROUGHNESS + ROUGHER / math.sqrt(len(left))
+    return explained > EXPLAINED_ALONE or sorted(left)[len(left) // 2] < rough
 
 
 def _refine(whole, shape, first, end, taken, hours):
@@ -245,7 +256,7 @@ def _refine(whole, shape, first, end, taken, hours):
     best = (fitted(shape, first, end), shape, first, end)
     for candidate in (LEVEL, DRIFT) if end - first >= 6 else (shape,):
         a, b = first, end
-        for _ in range(3):
+        for _ in range(2):
             a = max(range(low, b), key=lambda value, b=b: fitted(candidate, value, b), default=a)
             b = max(range(a + 1, high + 1), key=lambda value, a=a: fitted(candidate, a, value), default=b)
         best = max(best, (fitted(candidate, a, b), candidate, a, b))

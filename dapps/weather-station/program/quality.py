@@ -7,8 +7,11 @@ import neighbours
 from units import MISSING
 
 HOUR = neighbours.HOUR
-#: The smallest lasting error that is looked for against neighbours, as the scale of the search, in the variable's unit.
-FLOORS = {"temperature_c": 0.25, "humidity_pct": 1.5, "pressure_hpa": 0.15, "wind_ms": 0.1}
+#: The smallest lasting error that is looked for against neighbours, as the scale of the search, in the variable's unit
+#: (of wind: of the logarithm), and the part of the difference's squares that it must explain.
+SEARCH = {
+    "temperature_c": (0.25, 0.65), "humidity_pct": (1.5, 0.65), "pressure_hpa": (0.15, 0.65), "wind_ms": (0.1, 0.5),
+}  # fmt: skip
 
 
 def control(stations, sea_level, night=None):
@@ -39,7 +42,7 @@ def control(stations, sea_level, night=None):
 
 
 def _beside(station, name, having):
-    """What each neighbour lets expect at a station's instants, with None where it has nothing within half an interval."""
+    """What each neighbour lets expect at a station's instants; None where it has nothing within half an interval."""
     result = []
     here = _saturation(_celsius(station)) if name == "humidity_pct" and len(having) > 1 else []
     for other in having:
@@ -89,8 +92,9 @@ def _against_each_other(having, name):
         if heat:
             near = [column for other, column in enumerate(heat) if other != place]
             others = [_same_vapour(other, there, heat[place]) for other, there in zip(others, near)]
-        pairs = [neighbours.difference(columns[place], other, FLOORS[name]) for other in others]
-        for shape, first, end in neighbours.stretches(pairs, FLOORS[name], columns[place], others):
+        floor, explained = SEARCH[name]
+        pairs = [neighbours.difference(columns[place], other, floor) for other in others]
+        for shape, first, end in neighbours.stretches(pairs, floor, explained, columns[place], others):
             bit = flags.DRIFT if shape == neighbours.DRIFT else flags.LEVEL
             _mark(station, name, (start + first) * HOUR, (start + end) * HOUR, bit)
 
@@ -106,7 +110,8 @@ def _same_vapour(humidity, there, here):
     Vapour varies less from place to place than temperature, so this tells more than the neighbour's relative humidity.
     """
     return [
-        h if h is None or s is None or own is None else min(100.0, h * s / own) for h, s, own in zip(humidity, there, here)
+        h if h is None or s is None or own is None else min(100.0, h * s / own)
+        for h, s, own in zip(humidity, there, here)
     ]
 
 

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from array import array
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import units
 from units import LARGEST, MISSING, VARIABLES
@@ -12,7 +12,7 @@ from units import LARGEST, MISSING, VARIABLES
 #: Limits that keep a task within 128 MB.
 MAX_BYTES, MAX_LINE, MAX_SAMPLES, MAX_STATIONS, MAX_COLUMNS = 1024**3, 64 * 1024, 1_000_000, 32, 400
 EARLIEST, LATEST = -631_152_000, 4_102_444_800  # 1950 to 2100
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = frozenset(["", "na", "nan", "null", "none", "-", "--", "---", "m", "///", "n/a", "t"])
 
 
@@ -128,7 +128,9 @@ class Columns:
     @staticmethod
     def _candidates(names, split, wanted, aliases):
         if wanted:
-            return [i for i, name in enumerate(names) if wanted[2] == name or wanted[0] in {split[i][0], units.plain(name)}]
+            return [
+                i for i, name in enumerate(names) if wanted[2] == name or wanted[0] in {split[i][0], units.plain(name)}
+            ]
         return [i for alias in aliases for i, (name, _) in enumerate(split) if name == alias]
 
     def _find(self, names, split, wanted, aliases):
@@ -148,7 +150,11 @@ class Columns:
     def _pressure(split, first, collector):
         """Names of the pressure that is taken: the station's, unless only one at sea level is there."""
         station, sea = (
-            [alias for alias in aliases if any(alias == name and _filled(first[i]) for i, (name, _) in enumerate(split))]
+            [
+                alias
+                for alias in aliases
+                if any(alias == name and _filled(first[i]) for i, (name, _) in enumerate(split))
+            ]
             for aliases in (units.ALIASES["pressure_hpa"], units.SEA_LEVEL)
         )
         if not station and not sea:
@@ -330,7 +336,7 @@ def _joined(parts):
 
 
 def instant(text, utc_offset):
-    """Unix seconds of a time: ISO 8601, or seconds or milliseconds since 1970; without a zone it is the station's own."""
+    """Unix seconds of a time: ISO 8601, or (milli)seconds since 1970; without a zone it is the station's own."""
     if isinstance(text, (int, float)):
         number = float(text)
     else:
@@ -344,5 +350,5 @@ def instant(text, utc_offset):
         return int(number)
     moment = datetime.fromisoformat(text.replace("/", "-"))
     if moment.tzinfo is None:
-        return int((moment.replace(tzinfo=timezone.utc) - _EPOCH).total_seconds()) - utc_offset
+        return int((moment.replace(tzinfo=UTC) - _EPOCH).total_seconds()) - utc_offset
     return int((moment - _EPOCH).total_seconds())

@@ -52,7 +52,9 @@ def page(title, station, hours, days, forecasts, tendency, site):
         parts.append(plot.svg())
         y += 260 + GAP
     if "temperature_c" in columns and len(days) >= 4:
-        parts.append(drawing.carpet((MARGIN, y, full, 220), "Temperature by day and hour", "°C", _carpet(hours, offset)))
+        parts.append(
+            drawing.carpet((MARGIN, y, full, 220), "Temperature by day and hour", "°C", _carpet(hours, offset))
+        )
         y += 220 + GAP
     row_of_two = []
     if "sea_level_hpa" in columns or "pressure_hpa" in columns:
@@ -91,7 +93,7 @@ def page(title, station, hours, days, forecasts, tendency, site):
             width = half if len(pair) == 2 else full
             parts.append(draw((MARGIN + place * (half + GAP), y, width, height)))
         y += height + GAP
-    parts.append(_quality((MARGIN, y, full, 60 + 26 * len(VARIABLES)), station, span, offset))
+    parts.append(_quality((MARGIN, y, full, 60 + 26 * len(VARIABLES)), station, span))
     y += 60 + 26 * len(VARIABLES) + MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img">\n'
@@ -136,7 +138,14 @@ def _tiles(y, full, station, hours, days, tendency):
     spread = f"{low:.1f} to {high:.1f} °C" if temperatures else ""
     tile("temperature", _latest(hours, "temperature_c"), ".1f", "°C", spread, "warm")
     dew = _latest(hours, "dew_point_c")
-    tile("humidity", _latest(hours, "humidity_pct"), ".0f", "%", f"dew point {dew:.1f} °C" if dew is not None else "", "dew")
+    tile(
+        "humidity",
+        _latest(hours, "humidity_pct"),
+        ".0f",
+        "%",
+        f"dew point {dew:.1f} °C" if dew is not None else "",
+        "dew",
+    )
     pressure = "sea_level_hpa" if _latest(hours, "sea_level_hpa") is not None else "pressure_hpa"
     change = f"{tendency[1]}, {tendency[0]:+.1f} hPa in 3 h" if tendency[0] is not None else ""
     tile("pressure", _latest(hours, pressure), ".1f", "hPa", change, "press")
@@ -245,13 +254,15 @@ def _sun(box, hours, days, span, offset, fine):
         return plot.svg()
     points = [(end, row["radiation_mj_m2"]) for end, row in days]
     values = [value for _, value in points]
-    plot = Panel(box, "Sunlight and evapotranspiration per day", "MJ/m², mm", span, values, offset, zero=True, least_range=5.0)
+    plot = Panel(
+        box, "Sunlight and evapotranspiration per day", "MJ/m², mm", span, values, offset, zero=True, least_range=5.0
+    )
     plot.bars(points, DAY, "sun")
     plot.line([(end - DAY // 2, row["et0_mm"]) for end, row in days], "et")
     return plot.svg()
 
 
-def _quality(box, station, span, offset):
+def _quality(box, station, span):
     """A strip per variable: measured, missing, and what the checks found."""
     x, y, width, height = box
     shades = 220

@@ -25,9 +25,10 @@ def parse(arguments):
     """Settings from a list of arguments.
 
     Returns:
-        A dictionary: latitude and longitude in degrees (None: not known), elevation and wind_height in metres, utc_offset
-        in seconds, pressure (auto, station or sea-level), units (of columns whose name says none), columns (canonical
-        name: (column, unit)), station (which of several to report on; empty: the one with most samples), title.
+        A dictionary: latitude and longitude in degrees (None: not known), elevation and wind_height in metres,
+        utc_offset in seconds, pressure (auto, station or sea-level), units (of columns whose name says none), columns
+        (canonical name: (column, unit)), station (which of several to report on; empty: the one with most samples),
+        title.
 
     Raises:
         SettingsError: an unknown name or an impossible value.
@@ -70,7 +71,9 @@ def _columns(text):
         column, _, unit = column.partition(":")
         name, unit = name.strip(), units.plain(unit)
         if not equals or name not in _PLACES or not column.strip():
-            raise SettingsError(f"--columns is name=column[:unit],... with a name of {', '.join(_PLACES)}; not '{part[:60]}'")
+            raise SettingsError(
+                f"--columns is name=column[:unit],... with a name of {', '.join(_PLACES)}; not '{part[:60]}'"
+            )
         if unit and (name not in units.UNITS or unit not in units.UNITS[name]):
             raise SettingsError(f"--columns: '{unit[:20]}' is no unit of {name}")
         chosen[name] = (column.strip(), unit)

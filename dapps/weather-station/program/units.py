@@ -87,5 +87,5 @@ def split_unit(name):
 
 
 def conversion(variable, unit, system):
-    """(factor, offset) that turns a value into the canonical unit; None for a unit that is not one of the variable's."""
+    """(factor, offset) that turns a value into the canonical unit; None where the unit is not the variable's."""
     return UNITS[variable].get(unit or SYSTEMS[system][VARIABLES.index(variable)])

@@ -45,9 +45,10 @@ def _read_table(database, collector):
     if not {"dateTime", "usUnits"} <= there:
         raise records.RecordsError("the SQLite file is no WeeWX archive: 'archive' has no dateTime and usUnits")
     names = [name for name in _WANTED if name in there]
-    if "pressure" in names and not database.execute(
-        "SELECT EXISTS (SELECT 1 FROM archive WHERE pressure IS NOT NULL)"
-    ).fetchone()[0]:
+    if (
+        "pressure" in names
+        and not database.execute("SELECT EXISTS (SELECT 1 FROM archive WHERE pressure IS NOT NULL)").fetchone()[0]
+    ):
         names.remove("pressure")
     by_system = {}
     for row in database.execute(f"SELECT {', '.join(names)} FROM archive"):  # noqa: S608  (names of ours)

@@ -1,9 +1,9 @@
 """Faults of weather sensors, put into real records by a seeded generator, and how well marks find them.
 
-What is injected was fixed before the checks were tuned. Per station, variable and year: 14 spikes, 2 stuck sensors, 2 drifts,
-3 dropouts, and a step in two of three series (hours in the ratio of the measured table the project set out from,
-163 : 676 : 1149 for spikes, stuck and drift). A value counts as faulty wherever the sensor does not tell what it measured,
-also at the beginning of a drift where the error is smaller than the sensor's resolution.
+What is injected was fixed before the checks were tuned. Per station, variable and year: 14 spikes, 2 stuck sensors, 2
+drifts, 3 dropouts, and a step in two of three series (hours in the ratio of the measured table the project set out
+from, 163 : 676 : 1149 for spikes, stuck and drift). A value counts as faulty wherever the sensor does not tell what
+it measured, also at the beginning of a drift where the error is smaller than the sensor's resolution.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Series = list[float | None]
 
 @dataclass
 class Faulty:
-    """Series with faults: values by (station, variable), and the kind of fault of each sample, None where there is none."""
+    """Series with faults by (station, variable): values, and the kind of each sample's fault (None: it has none)."""
 
     values: dict[tuple[str, str], Series]
     kinds: dict[tuple[str, str], list[str | None]]
@@ -89,14 +89,22 @@ def inject(clean: dict[tuple[str, str], Series], seed: int, kinds: tuple[str, ..
             expected = EPISODES[kind] * len(clean[key]) / HOURS_A_YEAR
             count = int(expected) + (chance.random() < expected - int(expected))
             for _ in range(count):
-                _episode(values[key], truth[key], used, key[1], kind, chance)
+                _episode(_Place(values[key], truth[key], used), key[1], kind, chance)
     return Faulty(values, truth)
 
 
-def _episode(
-    series: Series, truth: list[str | None], used: list[bool], name: str, kind: str, chance: random.Random
-) -> None:
+@dataclass
+class _Place:
+    """A series, what is true of it, and which samples have a fault or are missing."""
+
+    series: Series
+    truth: list[str | None]
+    used: list[bool]
+
+
+def _episode(place: _Place, name: str, kind: str, chance: random.Random) -> None:
     """One fault somewhere it does not meet another."""
+    series, used = place.series, place.used
     length = chance.randint(*DURATIONS[kind])
     for _ in range(200):
         first = chance.randrange(2, len(series) - length - 2)
@@ -104,23 +112,24 @@ def _episode(
             break
     else:
         return
-    error = _error(series, first, length, name, kind, chance)
+    true = [value if value is not None else 0.0 for value in series[first : first + length]]
+    error = _error(true, series[first - 1] or 0.0, name, kind, chance)
     for index in range(first, first + length):
         value = series[index]
         used[index] = True
         if value is not None:
             read = round(_read(error[index - first], name), 3)
             if read != value or kind in {"drift", "step"}:
-                series[index], truth[index] = read, kind
+                series[index], place.truth[index] = read, kind
     used[first - 1] = used[first + length] = True
 
 
-def _error(series: Series, first: int, length: int, name: str, kind: str, chance: random.Random) -> list[float]:
-    """What the faulty sensor reads."""
-    true = [value if value is not None else 0.0 for value in series[first : first + length]]
+def _error(true: list[float], before: float, name: str, kind: str, chance: random.Random) -> list[float]:
+    """What the faulty sensor reads instead of `true`, after it read `before`."""
+    length = len(true)
     sign = chance.choice((-1.0, 1.0))
     if kind == "stuck":
-        return [series[first - 1] or 0.0] * length
+        return [before] * length
     if kind == "dropout":
         return [DROPOUT[name]] * length
     if kind == "spike":
@@ -141,40 +150,45 @@ def _read(value: float, name: str) -> float:
     return max(0.0, value) if name == "wind_ms" else value
 
 
-def score(
-    faulty: Faulty,
-    marks: dict[tuple[str, str], list[int]],
-    names: dict[int, str],
-    ignored: dict[tuple[str, str], set[int]],
-) -> Score:
-    """Compare marks (bits per sample, 0: good) with the truth; missing and ignored samples do not count.
+def total(scores: list[Score]) -> Score:
+    """The counts of several runs together."""
+    result = Score()
+    for score in scores:
+        result.found += score.found
+        result.missed += score.missed
+        result.false += score.false
+        result.clean += score.clean
+        for mine, theirs in (
+            (result.by_kind, score.by_kind), (result.by_variable, score.by_variable), (result.by_check, score.by_check),
+        ):  # fmt: skip
+            for name, counts in theirs.items():
+                mine[name] = [a + b for a, b in zip(mine.get(name, [0] * len(counts)), counts, strict=True)]
+    return result
 
-    Args:
-        names: the checks by bit.
-        ignored: samples of the clean record that are known to be wrong themselves.
-    """
-    total = Score()
+
+def score(faulty: Faulty, marks: dict[tuple[str, str], list[int]], names: dict[int, str]) -> Score:
+    """Compare marks (bits per sample; `names`: the checks by bit) with the truth; missing samples do not count."""
+    result = Score()
     for (station, variable), kinds in faulty.kinds.items():
         if variable not in VARIABLES:
             continue
-        row = total.by_variable.setdefault(variable, [0, 0, 0])
-        skip = ignored.get((station, variable), set())
+        row = result.by_variable.setdefault(variable, [0, 0, 0])
         series = zip(faulty.values[station, variable], kinds, marks[station, variable], strict=True)
-        for index, (value, kind, mark) in enumerate(series):
-            if value is None or (index in skip and kind is None):
+        for value, kind, mark in series:
+            if value is None:
                 continue
             if kind is None:
-                total.clean += 1
-                total.false += mark > 0
+                result.clean += 1
+                result.false += mark > 0
                 row[1] += mark > 0
             else:
                 found = mark > 0
-                total.found += found
-                total.missed += not found
+                result.found += found
+                result.missed += not found
                 row[0] += found
                 row[2] += not found
-                total.by_kind.setdefault(kind, [0, 0])[not found] += 1
+                result.by_kind.setdefault(kind, [0, 0])[not found] += 1
             for bit, name in names.items():
                 if mark & bit:
-                    total.by_check.setdefault(name, [0, 0])[kind is None] += 1
-    return total
+                    result.by_check.setdefault(name, [0, 0])[kind is None] += 1
+    return result

@@ -1,6 +1,7 @@
 """Readings of made-up stations a few kilometres apart, with faults in them.
 
-Run as a program it writes the golden input: `python tests/unit/dapps/weather/synthetic.py dapps/weather-station/golden/readings.csv`.
+Run as a program it writes the golden input: `python -m benchmarks.weather_readings
+dapps/weather-station/golden/readings.csv`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ import math
 import random
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 COLUMNS = (
     "time", "station", "temperature_c", "humidity_pct", "pressure_hpa", "wind_ms", "wind_dir_deg", "gust_ms", "rain_mm",
     "irradiance_wm2",
 )  # fmt: skip
-START = datetime(2026, 4, 20, tzinfo=timezone.utc)
+START = datetime(2026, 4, 20, tzinfo=UTC)
 Row = dict[str, object]
 
 
@@ -37,7 +38,9 @@ def readings(
 ) -> Iterator[Row]:
     """Clean readings, station by station at each instant; values rounded as sensors do."""
     chance = random.Random(seed)
-    memory = {name: 1 - minutes / (60 * hours) for name, hours in (("slow", 60), ("cloud", 8), ("wind", 6), ("turn", 30))}
+    memory = {
+        name: 1 - minutes / (60 * hours) for name, hours in (("slow", 60), ("cloud", 8), ("wind", 6), ("turn", 30))
+    }
     shared = {name: Walk(chance, value) for name, value in memory.items()}
     own = [{name: Walk(chance, value) for name, value in memory.items()} for _ in stations]
     for step in range(1, int(days * 1440 / minutes) + 1):
@@ -48,7 +51,9 @@ def readings(
         clear = 1 - 0.75 / (1 + math.exp(-2 * common["cloud"]))
         for place, name in enumerate(stations):
             local = {key: walk.step() for key, walk in own[place].items()}
-            temperature = 11 + 4 * common["slow"] + 5 * math.sin(math.pi * (hour - 9) / 12) * clear + 0.5 * local["cloud"] - place
+            temperature = (
+                11 + 4 * common["slow"] + 5 * math.sin(math.pi * (hour - 9) / 12) * clear + 0.5 * local["cloud"] - place
+            )
             spread = max(0.2, 5 + 4 * sun * clear - 3 * common["cloud"] + 0.6 * local["wind"])
             dew = temperature - spread
             humidity = 100 * math.exp(17.62 * dew / (243.12 + dew) - 17.62 * temperature / (243.12 + temperature))
