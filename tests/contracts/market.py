@@ -9,13 +9,15 @@ from hashlib import pbkdf2_hmac
 from itertools import count
 from typing import Any
 
-from brownie import chain, web3
+from brownie import accounts, chain, rpc, web3
+from brownie._config import CONFIG
 from brownie.exceptions import VirtualMachineError
 from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.hdaccount import key_from_seed
 from eth_account.messages import encode_defunct
 
+from ops.services import MNEMONIC
 from poco.hexes import to_bytes
 from poco.ids import authorization_hash, deal_id, result_hash, result_seal, task_id
 from poco.orders import NO_DATASET, AppOrder, DatasetOrder, Domain, Order, RequestOrder, WorkerpoolOrder
@@ -34,7 +36,9 @@ _KEYS: dict[str, str] = {}
 def key_of(address: str) -> str:
     """Private key of an account of the development chain."""
     if not _KEYS:
-        seed = pbkdf2_hmac("sha512", b"brownie", b"mnemonic", 2048)  # the chain's mnemonic, which is no BIP-39 phrase
+        # Ganache's may be no BIP-39 phrase; Anvil's is left at its default
+        phrase = CONFIG.active_network["cmd_settings"].get("mnemonic", MNEMONIC)
+        seed = pbkdf2_hmac("sha512", phrase.encode(), b"mnemonic", 2048)
         for i in range(10):
             key = key_from_seed(seed, f"m/44'/60'/0'/0/{i}")
             _KEYS[Account.from_key(key).address] = "0x" + key.hex().removeprefix("0x")
@@ -65,8 +69,10 @@ def _errors() -> dict[bytes, tuple[str, list[str]]]:
 
 def revert_of(call: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """Name and arguments of the custom error that a contract method fails with, asked by eth_call."""
-    options = kwargs.pop("options", {})
-    request = {"to": call._address, "data": call.encode_input(*args), "from": str(options.get("from", ZERO))}
+    sender = str(kwargs.pop("options", {}).get("from", ZERO))
+    if CONFIG.argv["coverage"]:
+        trace_refused(call, args, sender)
+    request = {"to": call._address, "data": call.encode_input(*args), "from": sender}
     answer = web3.provider.make_request("eth_call", [request, "latest"])
     if "error" not in answer:
         raise AssertionError(f"{call._name} did not revert")
@@ -76,6 +82,14 @@ def revert_of(call: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     if name is None:
         return ("0x" + data.hex(),)
     return (name, *decode(kinds, data[4:]))
+
+
+def trace_refused(call: Any, args: Sequence[Any], sender: str) -> None:
+    """Send as a transaction what must fail, since coverage sees nothing else."""
+    before = rpc._snapshot()
+    with refused():
+        call.transact(*args, {"from": accounts.at(sender, force=True), "allow_revert": True})
+    chain._revert(before)
 
 
 @contextmanager
