@@ -7,10 +7,10 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-contracts-long coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install everything the workspace needs (.venv, node_modules, compiler)
 	@$(PYTHON) -m ops.setup
@@ -42,6 +42,12 @@ test-integration: setup ## tests with a real Ganache, Docker Engine and registry
 
 test-e2e: setup ## one run of everything
 	@exec .venv/bin/python -m ops.check e2e
+
+coverage: setup ## statements and branches of the contracts that their tests reach, at least 95 %
+	@exec .venv/bin/python -m ops.coverage
+
+test-contracts-long: setup ## 10,000 steps beside the original and as many whose invariants are checked (SEED=1 STEPS=10000)
+	@exec .venv/bin/python -m ops.contracts_long $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
 
 bench-gas: setup ## gas of our contracts beside that of the original, step by step
 	@brownie compile --all >/dev/null && exec .venv/bin/python -m benchmarks.gas
