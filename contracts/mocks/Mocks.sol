@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IApproveAndCallReceiver} from "../interfaces/IApproveAndCallReceiver.sol";
 import {IERC1271} from "../interfaces/IERC1271.sol";
 import {IERC734} from "../interfaces/IERC734.sol";
 import {IOracleConsumer} from "../interfaces/IOracleConsumer.sol";
+import {IERC721Receiver} from "../registries/Registry.sol";
 
 /// A wallet that signs for whatever hashes it was told, and calls what its owner says. It can be told to answer badly.
 contract ContractWallet is IERC1271 {
@@ -188,5 +190,31 @@ contract GreedyHolder {
     function tokensReceived(uint256 value) external {
         (bool success, ) = hub.call(abi.encodeWithSignature("withdraw(uint256)", value));
         if (success) gotMore = true;
+    }
+}
+
+/// Says yes or no as it was told: to a registry's token, to an allowance, and as a token that does not revert.
+contract Moody is IERC721Receiver, IApproveAndCallReceiver {
+    bool public willing;
+    uint256 public constant totalSupply = 1_000;
+
+    function set(bool willing_) external {
+        willing = willing_;
+    }
+
+    function onERC721Received(address, address, uint256, bytes calldata) external view override returns (bytes4) {
+        return willing ? IERC721Receiver.onERC721Received.selector : bytes4(0);
+    }
+
+    function receiveApproval(address, uint256, address, bytes calldata) external view override returns (bool) {
+        return willing;
+    }
+
+    function transfer(address, uint256) external view returns (bool) {
+        return willing;
+    }
+
+    function transferFrom(address, address, uint256) external view returns (bool) {
+        return willing;
     }
 }

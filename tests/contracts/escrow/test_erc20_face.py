@@ -1,6 +1,6 @@
 """The accounts are an ERC-20 of their own."""
 
-from brownie import ContractWallet
+from brownie import ContractWallet, Moody
 
 from tests.contracts.market import RLC, ZERO, refused, revert_of
 
@@ -56,6 +56,15 @@ def test_approve_and_call_needs_a_receiver(market):
     # the hub itself takes RLC only, not its own tokens
     error = revert_of(market.hub.approveAndCall, market.hub, 1, b"", options={"from": market.workers[0]})
     assert error == ("WrongToken", market.hub.address.lower())
+
+
+def test_approve_and_call_asks_the_receiver(market):
+    giver, moody = market.workers[0], Moody.deploy({"from": market.admin})
+    error = revert_of(market.hub.approveAndCall, moody, 5, b"", options={"from": giver})
+    assert error == ("ApprovalRefused", moody.address.lower())
+    moody.set(True, {"from": market.admin})
+    market.hub.approveAndCall(moody, 5, b"", {"from": giver})
+    assert market.hub.allowance(giver, moody) == 5
 
 
 def test_locked_money_is_the_hubs(market):

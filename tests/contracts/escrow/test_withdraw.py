@@ -1,5 +1,7 @@
 """RLC comes out, but only what is free."""
 
+from brownie import HubExtension, Moody
+
 from tests.contracts.market import RLC, ZERO, revert_of
 
 
@@ -39,3 +41,20 @@ def test_the_kitty_is_nobodys(market):
     market.hub.claim(task, {"from": market.admin})
     assert market.locked(market.hub.kitty_address()) == 3 * RLC
     assert market.stake(market.hub.kitty_address()) == 0
+
+
+def test_token_that_says_no(market):
+    """Of a token that answers false instead of reverting nothing is booked."""
+    options = {"from": market.admin}
+    moody = Moody.deploy(options)
+    registries = (market.app_registry, market.dataset_registry, market.workerpool_registry)
+    escrow = HubExtension.deploy(moody, *registries, options)
+    admin, hub = str(market.admin).lower(), escrow.address.lower()
+    assert revert_of(escrow.deposit, 5, options=options) == ("TokenTransferFailed", admin, hub, 5)
+    moody.set(True, options)
+    escrow.deposit(5, options)
+    moody.set(False, options)
+    assert revert_of(escrow.withdraw, 5, options=options) == ("TokenTransferFailed", hub, admin, 5)
+    moody.set(True, options)
+    escrow.withdraw(5, options)
+    assert escrow.totalSupply() == 0

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from brownie import Group
 
 from tests.contracts.market import revert_of
 
@@ -45,6 +46,23 @@ def test_restricted(market, party):
     order = replace(market.dataset_order(), **{f"{party}restrict": str(market.workers[0])})
     order = market.sign(order, market.dataset_owner)
     assert f"deal's {party}" in verdict(market, order, market.deal().id)[1]
+
+
+@pytest.mark.parametrize("party", ["app", "workerpool", "requester"])
+def test_restricted_to_the_party_or_its_group(market, party):
+    member = {"app": market.app, "workerpool": market.pool, "requester": str(market.requester)}[party]
+    group = Group.deploy({"from": market.admin})
+    deal = market.deal().id
+    for restriction in (member, group.address):
+        group.add(member, {"from": market.admin})
+        order = market.sign(replace(market.dataset_order(), **{f"{party}restrict": restriction}), market.dataset_owner)
+        market.hub.assertDatasetDealCompatibility(order.as_tuple(), deal)
+
+
+def test_restricted_to_another_group(market):
+    group = Group.deploy({"from": market.admin})
+    order = market.sign(replace(market.dataset_order(), apprestrict=group.address), market.dataset_owner)
+    assert "deal's app" in verdict(market, order, market.deal().id)[1]
 
 
 def test_tag(market):

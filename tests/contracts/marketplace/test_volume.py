@@ -33,6 +33,14 @@ def test_least_volume_counts(market, smallest):
     )
 
 
+def test_closed_order_has_no_volume(market):
+    orders = market.orders(volume=5)
+    tuples = [order.as_tuple() for order in orders]
+    assert market.hub.computeDealVolume(*tuples) == 5
+    market.hub.manageWorkerpoolOrder((tuples[2], 1, b""), {"from": market.scheduler})
+    assert market.hub.computeDealVolume(*tuples) == 0
+
+
 def test_locks_are_times_the_volume(market):
     deal = market.deal(volume=7, dataset=True)
     assert market.locked(market.requester) == 7 * 13 * RLC

@@ -4,7 +4,7 @@ import pytest
 from brownie import web3
 
 from poco.ids import result_hash, result_seal
-from tests.contracts.market import DIGEST, RLC, XS, ZERO, same
+from tests.contracts.market import DIGEST, RLC, XS, ZERO, revert_of, same
 
 PRICE = 10 * RLC
 STAKE = 3 * RLC
@@ -36,6 +36,23 @@ def test_dataset_is_paid(market):
     market.complete(task, market.workers[:1])
     assert market.stake(market.dataset_owner) == 2 * RLC
     assert market.stake(market.requester) == (1_000 - 13) * RLC
+
+
+def test_free_app_is_paid_nothing(market):
+    orders = market.orders()
+    orders[0] = market.app_order(appprice=0)
+    deal = market.match(orders)
+    market.hub.initialize(deal.id, 0, {"from": market.scheduler})
+    tx = market.complete(deal.tasks[0], market.workers[:1])
+    assert market.stake(market.app_owner) == 0
+    assert market.app_owner not in [event["owner"] for event in tx.events["Reward"]]
+
+
+def test_views_of_what_is_not_there(market):
+    task, stranger = market.task(), market.workers[4]
+    view = market.hub.viewContribution(task, stranger)
+    assert (view["status"], view["weight"], view["enclaveChallenge"]) == (0, 0, ZERO)
+    assert revert_of(market.hub.resultFor, task) == ("TaskNotCompleted", bytes.fromhex(task[2:]))
 
 
 def test_task_through_its_states(market):

@@ -1,6 +1,6 @@
 """However many contribute and disagree, a task can be settled in one transaction."""
 
-from brownie import Workerpool, web3
+from brownie import Workerpool, chain, web3
 from eth_account import Account
 
 from poco.ids import result_hash, result_seal
@@ -18,7 +18,7 @@ def crowd(market, task, number):
         hashes = result_hash(task, digest), result_seal(worker.address, task, digest)
         data = market.hub.contribute.encode_input(task, *hashes, ZERO, "0x", market.authorization(worker.address, task))
         transaction = {"to": market.hub.address, "data": data, "gas": 400_000, "gasPrice": 0, "nonce": 0, "value": 0}
-        signed = worker.sign_transaction({**transaction, "chainId": 1337})
+        signed = worker.sign_transaction({**transaction, "chainId": chain.id})
         sent.append(web3.eth.send_raw_transaction(signed.raw_transaction))
     assert all(web3.eth.get_transaction_receipt(each)["status"] == 1 for each in sent)
 

@@ -1,6 +1,7 @@
 """RLC is a plain ERC-20 of fixed supply that can tell a spender of its allowance."""
 
 import pytest
+from brownie import Moody
 
 from tests.contracts.market import RLC, ZERO, refused, revert_of
 
@@ -67,3 +68,12 @@ def test_approve_and_call_is_all_or_nothing(market):
     with refused():
         market.rlc.approveAndCall(market.hub, 1, b"", {"from": market.requester})
     assert market.rlc.allowance(market.requester, market.hub) == 0
+
+
+def test_approve_and_call_asks_the_receiver(market):
+    moody = Moody.deploy({"from": market.admin})
+    error = revert_of(market.rlc.approveAndCall, moody, 5, b"", options={"from": market.admin})
+    assert error == ("ApprovalRefused", moody.address.lower())
+    moody.set(True, {"from": market.admin})
+    market.rlc.approveAndCall(moody, 5, b"", {"from": market.admin})
+    assert market.rlc.allowance(market.admin, moody) == 5
