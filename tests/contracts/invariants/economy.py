@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from tests.contracts.market import DIGEST, KITTY, OTHER_DIGEST, RLC, ZERO, Marke
 UNSET, ACTIVE, REVEALING, COMPLETED, FAILED = range(5)
 PROVED = 2  # status of a contribution
 STATUS = 1  # word of it in what viewTask answers
-LATEST = 3  # tasks that steps deal with
+LATEST = 5  # tasks that steps deal with
 FUNDS = 1_000 * RLC
 
 
@@ -26,17 +27,18 @@ class Economy:
 
     pick = st.integers(0, 2**16 - 1)
     worker = st.integers(0, 4)
-    crowd = st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True)
+    crowd = st.permutations(range(5)) | st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True)
     liars = st.sets(st.sampled_from([0, 1, 2, 3, 4]), max_size=2)
     trust = st.sampled_from([1, 0, 2, 3, 4, 6])
     volume = st.integers(1, 3)
     dataset = sponsored = outward = st.booleans()
     price = st.sampled_from([0, 1, 33, 10 * RLC]) | st.integers(0, 30 * RLC)
     amount = st.integers(0, 100 * RLC)
-    seconds = st.sampled_from([1, 300, 601, 3_001])
+    seconds = st.sampled_from([1, 60, 601, 700, 3_001])
 
     market: Market
-    steps = sent = taken = 0  # of all runs: rules, transactions, those that were not refused
+    steps = sent = 0  # of all runs: rules, transactions
+    taken: ClassVar[Counter[str]] = Counter()  # those that were not refused, by method
     encoded: ClassVar[dict[tuple[Any, ...], str]] = {}  # calldata of views, which takes long to make
 
     def __init__(cls, market: Market) -> None:  # noqa: N805 - Brownie calls it on the class
@@ -47,6 +49,7 @@ class Economy:
         self.tasks: list[str] = []
         self.known: dict[str, tuple[int, int]] = {}
         self.accepted: list[tuple[Any, tuple[Any, ...], Any]] = []
+        self.digests: dict[tuple[str, int], str] = {}  # what a worker contributed to a task
         self.faulty: set[str] = set()
         self.moved_out = dict.fromkeys(map(str, self.market.workers), 0)
         market = self.market
@@ -68,30 +71,24 @@ class Economy:
     def rule_initialize(self, pick: int) -> None:
         if not self.deals:
             self.rule_match(2, 1, False, False, RLC)
-        deal, volume = self.deals[-1 - pick % min(LATEST, len(self.deals))]
+        deal, volume = self.deals[-1 - pick % len(self.deals[-LATEST:])]
         started = sum(task_id(deal, index) in self.tasks for index in range(volume))
         index = started if pick % 8 else volume
         if self.send(self.market.hub.initialize, deal, index, sender=self.market.admin, keep=True):
             self.tasks.append(task_id(deal, index))
 
-    def rule_contribute(self, pick: int, crowd: Sequence[int], liars: set[int]) -> None:
-        if not self.tasks:
-            self.rule_initialize(1)
-        task = self.task(ACTIVE, pick)
-        for i in crowd:
-            worker = self.market.workers[i]
-            args = self.market.contribution(worker, task, OTHER_DIGEST if i in liars else DIGEST)
-            self.send(self.market.hub.contribute, *args, sender=worker, keep=True)
+    def rule_contribute(self, pick: int, trust: int, crowd: Sequence[int], liars: set[int]) -> None:
+        self.contribute(self.task(ACTIVE, pick) or self.started(trust), crowd, liars)
 
-    def rule_reveal(self, pick: int, crowd: Sequence[int]) -> None:
-        task = self.task(REVEALING, pick)
-        for i in crowd:
-            for digest in (DIGEST, OTHER_DIGEST):
-                if self.send(self.market.hub.reveal, task, digest, sender=self.market.workers[i], keep=True):
-                    break
+    def rule_reveal(self, pick: int, trust: int, crowd: Sequence[int]) -> None:
+        self.reveal(self.task(REVEALING, pick) or self.agreed(trust), crowd)
 
-    def rule_finalize(self, pick: int) -> None:
-        task = self.task(REVEALING, pick)
+    def rule_finalize(self, pick: int, trust: int, crowd: Sequence[int], seconds: int) -> None:
+        """Of those who should some reveal; if not all do, time may pass."""
+        task = self.task(REVEALING, pick) or self.agreed(trust)
+        self.reveal(task, crowd)
+        if pick % 2:
+            self.rule_wait(seconds)
         if not self.send(self.market.hub.finalize, task, b"done", b"", sender=self.market.scheduler, keep=True):
             return
         contributors = self.market.hub.viewTask(task)["contributors"]
@@ -99,16 +96,19 @@ class Economy:
         self.faulty |= {str(worker) for worker, view in zip(contributors, views, strict=True) if view[0] != PROVED}
 
     def rule_fast(self, pick: int, worker: int) -> None:
-        account, task = self.market.workers[worker], self.task(ACTIVE, pick)
+        account, task = self.market.workers[worker], self.task(ACTIVE, pick) or self.started(1)
         args = (task, DIGEST, b"done", b"", ZERO, b"", self.market.authorization(account, task))
         self.send(self.market.hub.contributeAndFinalize, *args, sender=account, keep=True)
 
-    def rule_reopen(self, pick: int) -> None:
-        self.send(self.market.hub.reopen, self.task(REVEALING, pick), sender=self.market.scheduler)
+    def rule_reopen(self, pick: int, trust: int, seconds: int) -> None:
+        task = self.task(REVEALING, pick) or self.agreed(trust)
+        self.rule_wait(seconds)
+        self.send(self.market.hub.reopen, task, sender=self.market.scheduler)
 
     def rule_claim(self, pick: int) -> None:
         status = ACTIVE if pick % 2 else REVEALING
-        self.send(self.market.hub.claim, self.task(status, pick), sender=self.market.admin, keep=True)
+        task = self.task(status, pick) or self.started(1)
+        self.send(self.market.hub.claim, task, sender=self.market.admin, keep=True)
 
     def rule_wait(self, seconds: int) -> None:
         chain.sleep(seconds)
@@ -176,21 +176,21 @@ class Economy:
 
     def send(self, method: Any, *args: Any, sender: Any, keep: bool = False) -> bool:
         """Whether the chain took the transaction; `keep` it to try it again."""
-        data = method.encode_input(*args)
-        request = {"to": method._address, "from": str(sender), "data": data, "gas": hex(9_000_000)}
-        answer = web3.provider.make_request("eth_sendTransaction", [request])
-        if "error" in answer:
-            Economy.sent += 1
-            return False
-        receipt = web3.provider.make_request("eth_getTransactionReceipt", [answer["result"]])["result"]
-        taken = int(receipt["status"], 16) == 1
-        if taken:
-            self.known = {}
+        ask, data = web3.provider.make_request, method.encode_input(*args)
+        request = {"to": method._address, "from": str(sender), "data": data, "gas": hex(9_000_000), "gasPrice": "0x0"}
+        answer, receipt = ask("eth_sendTransaction", [request]), None
         Economy.sent += 1
-        Economy.taken += taken
-        if taken and keep:
+        if "error" in answer:
+            return False
+        while receipt is None:  # Anvil answers before it has it
+            receipt = ask("eth_getTransactionReceipt", [answer["result"]])["result"]
+        if int(receipt["status"], 16) == 0:
+            return False
+        self.known = {}
+        self.taken[method._name.rpartition(".")[2]] += 1
+        if keep:
             self.accepted.append((method, args, sender))
-        return taken
+        return True
 
     def refuse_again(self, pick: int, sender: Any) -> None:
         """Send something accepted again; by another sender only what is a worker's own."""
@@ -205,16 +205,41 @@ class Economy:
 
     @staticmethod
     def is_own(method: Any) -> bool:
-        return method._name.split(".")[-1] in ("contribute", "contributeAndFinalize")
+        return method._name.rpartition(".")[2] in ("contribute", "contributeAndFinalize")
 
-    def task(self, status: int, pick: int) -> str:
-        """One of the latest tasks, most often one in that status."""
+    def task(self, status: int, pick: int) -> str | None:
+        """One of the latest tasks in that status, now and then one in another; None where there is none."""
         latest = self.tasks[-LATEST:]
-        if not latest:
-            return "0x" + "00" * 32
         views = self.ask([(self.market.hub.viewTask, task) for task in latest])
-        fitting = [task for task, view in zip(latest, views, strict=True) if view[STATUS] == status]
-        return fitting[pick // 16 % len(fitting)] if fitting and pick % 16 else latest[pick // 16 % len(latest)]
+        stray = pick % 16 == 0
+        fitting = [task for task, view in zip(latest, views, strict=True) if stray or view[STATUS] == status]
+        return fitting[pick // 16 % len(fitting)] if fitting else None
+
+    def started(self, trust: int) -> str:
+        """A new task."""
+        self.rule_match(1, trust, False, False, 10 * RLC)
+        deal, _ = self.deals[-1]
+        if self.send(self.market.hub.initialize, deal, 0, sender=self.market.admin, keep=True):
+            self.tasks.append(task_id(deal, 0))
+        return task_id(deal, 0)
+
+    def agreed(self, trust: int) -> str:
+        """A new task on which the workers agree."""
+        task = self.started(trust)
+        self.contribute(task, range(5), set())
+        return task
+
+    def contribute(self, task: str, crowd: Sequence[int], liars: set[int]) -> None:
+        for i in crowd:
+            worker, digest = self.market.workers[i], OTHER_DIGEST if i in liars else DIGEST
+            args = self.market.contribution(worker, task, digest)
+            if self.send(self.market.hub.contribute, *args, sender=worker, keep=True):
+                self.digests[task, i] = digest
+
+    def reveal(self, task: str, crowd: Sequence[int]) -> None:
+        for i in crowd:
+            digest = self.digests.get((task, i), DIGEST)
+            self.send(self.market.hub.reveal, task, digest, sender=self.market.workers[i], keep=True)
 
     def accounts(self) -> dict[str, tuple[int, int]]:
         """(stake, locked) of everybody who can have any."""
