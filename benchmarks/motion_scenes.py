@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT, FRAMES = 320, 240, 360
+WIDTH, HEIGHT, FRAMES = 320, 240, 260
 #: The first frames are for learning, as in CDnet.
-UNJUDGED = 80
+UNJUDGED = 60
 _MARGIN = 20
 _H, _W = HEIGHT + 2 * _MARGIN, WIDTH + 2 * _MARGIN
 

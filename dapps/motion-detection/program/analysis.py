@@ -180,8 +180,8 @@ def _write(out, frames, settings, masks, events, found, changes):
             "tracks": sorted(event.tracks),
             "boxes": [{"track": track, "frame": event.best, "box": full(*box)} for track, *box in event.boxes],
         }
-        if number <= settings["pictures"]:
-            picture = frames.picture(event.best, shrink=1)
+        picture = frames.picture(event.best, shrink=1) if number <= settings["pictures"] else None
+        if picture:
             for track, *box in event.boxes:
                 draw.box(picture, track, *full(*box))
             content = frames.codec.encode(picture)

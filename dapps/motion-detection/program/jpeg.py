@@ -49,6 +49,7 @@ class Codec:
             c_void_p, POINTER(c_void_p), c_int, POINTER(c_int), c_int, c_int, POINTER(POINTER(c_ubyte)),
             POINTER(c_ulong), c_int, c_int,
         )  # fmt: skip
+        library.tjDestroy.argtypes = (c_void_p,)
         library.tjGetErrorStr2.argtypes = (c_void_p,)
         library.tjGetErrorStr2.restype = c_char_p
         library.tjFree.argtypes = (POINTER(c_ubyte),)
@@ -63,7 +64,7 @@ class Codec:
         width, height, sampling, space = c_int(), c_int(), c_int(), c_int()
         fields = (byref(width), byref(height), byref(sampling), byref(space))
         if self._library.tjDecompressHeader3(self._decoder, content, len(content), *fields):
-            raise JpegError(self._said(self._decoder))
+            raise self._broken()
         if sampling.value not in _SHIFTS or space.value not in (1, 2):  # YCbCr and gray only
             raise JpegError("its colours are stored in a way that is not supported")
         if not 0 < width.value <= MAX_SIDE or not 0 < height.value <= MAX_SIDE:
@@ -86,7 +87,7 @@ class Codec:
         if self._library.tjDecompressToYUVPlanes(
             self._decoder, content, len(content), planes, picture.width, strides, picture.height, _FLAGS
         ):
-            raise JpegError(self._said(self._decoder))
+            raise self._broken()
         if sampling == _GRAY:
             for plane in picture.planes[1:]:
                 ctypes.memset(plane, 128, len(plane))
@@ -106,6 +107,13 @@ class Codec:
             return ctypes.string_at(buffer, size.value)
         finally:
             self._library.tjFree(buffer)
+
+    def _broken(self):
+        """The decoder's error. It is replaced: after some errors it would refuse every further picture."""
+        error = JpegError(self._said(self._decoder))
+        self._library.tjDestroy(self._decoder)
+        self._decoder = self._library.tjInitDecompress()
+        return error
 
     def _said(self, handle):
         return self._library.tjGetErrorStr2(handle).decode("ascii", "replace")

@@ -6,7 +6,7 @@ DEFAULTS = {
     "region": "0,0,100,100",
     "sensitivity": "50",
     "min-area": "0.08",
-    "absorb": "240",
+    "absorb": "400",
     "gap": "1.0",
     "pictures": "20",
     "masks": "no",
@@ -34,9 +34,9 @@ def parse(arguments):
 
     Returns:
         A dictionary: region (polygons of x, y in 1/10000 of the picture), sensitivity (1..100), min_area_ppm
-        (millionths of the picture), absorb (frames), gap_ms, pictures, masks, schedule (pairs of minutes of the week, from Monday
-        0:00; empty: always), starts_at (seconds since Monday 0:00 of that week, and the text; or None), start and
-        frames (which part of the footage; frames 0: to its end).
+        (millionths of the picture), absorb (frames), gap_ms, pictures, masks, schedule (first minute of the week, from
+        Monday 0:00, and length of each stretch; empty: always), starts_at (the text, and seconds since Monday 0:00; or
+        None), start and frames (which part of the footage; frames 0: to its end).
 
     Raises:
         SettingsError: an unknown name or an impossible value.

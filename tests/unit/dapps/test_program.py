@@ -19,7 +19,7 @@ def test_defaults(program):
     assert (wanted["masks"], wanted["schedule"], wanted["starts_at"]) == (False, [], None)
     assert wanted["min_area_ppm"] == 800
     assert program.settings.kernel_settings(wanted) == {
-        "luma": 3, "chroma": 5, "noise": 3, "neighbour": 8, "absorb": 240, "shadow": 115,
+        "luma": 3, "chroma": 5, "noise": 3, "neighbour": 8, "absorb": 400, "shadow": 115,
     }  # fmt: skip
 
 
