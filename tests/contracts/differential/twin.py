@@ -223,7 +223,7 @@ class Twin:
         ]
         if not requests:
             return []
-        replies: Any = self.web3.provider.make_batch_request(requests)  # type: ignore[attr-defined,arg-type]
+        replies: Any = self.web3.provider.make_batch_request(requests)  # type: ignore[attr-defined]
         answers = []
         for i, query in enumerate(queries):
             pair = [
