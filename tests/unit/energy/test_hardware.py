@@ -252,6 +252,16 @@ def test_of_three_flows_two_give_the_third():
     assert power(Fixed("a", Measures(battery_w=6.0, harvest_w=10.0))).read(T0).load_w == 4.0
 
 
+def test_a_mains_charger_is_no_sun():
+    mains = Fixed("mains", Measures(mains_w=8.0))
+    source = power(Fixed("a", Measures(battery_w=6.0, load_w=4.0)), mains)
+    reading = source.read(T0)
+    assert (reading.harvest_w, reading.mains_w) == (2.0, 8.0)
+    mains.seen = None
+    assert source.read(T0 + 1).harvest_w is None
+    assert ina(ina226(13.0, 0.5), measures="mains")[0].measure().mains_w == pytest.approx(6.5, rel=0.01)
+
+
 def test_the_first_meter_that_knows_is_believed_and_a_dead_one_is_unknown():
     first, second = Fixed("first", Measures(load_w=5.0)), Fixed("second", Measures(load_w=7.0, battery_soc=0.5))
     source = power(first, second)

@@ -49,6 +49,7 @@ class HardwarePower:
         most = device.power_w(Load.COMPUTING)
         self._charge = ChargeCounter(battery, max_load_w=most, max_harvest_w=panel_wp)
         self._trouble: dict[str, str] = {}
+        self._mains = False
 
     @property
     def speed(self) -> float:
@@ -68,7 +69,10 @@ class HardwarePower:
         """Nothing: the meters see it."""
 
     def read(self, now: float) -> PowerReading:
-        seen = _completed(reduce(Measures.or_else, map(self._measure, self._meters), Measures()))
+        seen = reduce(Measures.or_else, map(self._measure, self._meters), Measures())
+        self._mains = self._mains or seen.mains_w is not None
+        if seen.mains_w is not None or not self._mains:  # what a silent mains meter gives would pass for sun
+            seen = _completed(seen)
         flowing = Flowing(seen.battery_w, seen.battery_v)
         if seen.battery_soc is not None:
             self._charge.told(now, seen.battery_soc, flowing)
