@@ -19,7 +19,7 @@ _STYLE = """
 :root{--ground:#fbfaf7;--ink:#2b2a27;--faint:#8a867d;--grid:#e6e2d9;--sun:#e8a200;--load:#3a6db5;--battery:#3f9a63;
 --decline:#c9b48a;--pause:#dd8a33;--sleep:#7c819b;--drain:#c2452d}
 @media(prefers-color-scheme:dark){:root{--ground:#15171c;--ink:#e9e6df;--faint:#8d8f98;--grid:#2b2f38;--sun:#ffc53d;
---load:#7db0f5;--battery:#63c98a;--decline:#7d6f52;--pause:#e39a4d;--sleep:#50556b;--drain:#e0614a}}
+--load:#4c8df5;--battery:#63c98a;--decline:#7d6f52;--pause:#e39a4d;--sleep:#50556b;--drain:#e0614a}}
 .g{fill:var(--ground)}text{fill:var(--ink);font:12px system-ui,sans-serif}.h{font-size:17px;font-weight:600}
 .f{fill:var(--faint)}.l{stroke:var(--grid);fill:none}.sun{fill:var(--sun)}.load{fill:none;stroke:var(--load);
 stroke-width:1.8;stroke-linejoin:round}.band{fill:var(--battery);opacity:.85}.task,.kload{fill:var(--load)}
