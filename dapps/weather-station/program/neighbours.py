@@ -22,9 +22,10 @@ LEVEL, DRIFT = "level", "drift"
 LENGTHS = {LEVEL: (1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72), DRIFT: (16, 24, 32, 40, 48, 60, 72, 84, 96, 120)}
 #: How many times its usual size a fit must reach, for a day or more; times ONLY against an only neighbour. Weather
 #: makes short stretches, so of them more is asked: by (24 hours / length) to the power of 0.6.
-NEEDED, ONLY = {LEVEL: 5.0, DRIFT: 4.5}, 1.5
+NEEDED, ONLY = {LEVEL: 6.0, DRIFT: 4.5}, 1.5
 #: The neighbour that shows a fault least shows it by at least this part of the one that shows it most.
-BALANCE = 0.45
+#: Where the proof is twice what is needed, neighbours that show it in sizes as alike as this agree too.
+BALANCE, ALIKE = 0.45, 0.65
 #: What a shape leaves: its median in units of the usual scatter (0.67 is usual; more by chance in a short stretch),
 #: and the part of the squares it explains.
 ROUGHNESS, ROUGHER, EXPLAINED_ALONE = 0.63, 0.6, 0.95
@@ -197,23 +198,27 @@ def _pass(pairs, floor, explained, own, others):
         shape, a, b = _refine(whole, tried, first, end, taken, hours)
         near = min((length for kind, length in scales if kind == shape), key=lambda length: abs(length - (b - a)))
         score = abs(whole.fit(shape, a, b)[1]) / scales[shape, near]
-        if score > _needed(sums, shape, a, b, own, others) and _fits(average, whole, (shape, a, b), explained):
+        if score > _needed(sums, (shape, a, b), score, own, others) and _fits(average, whole, (shape, a, b), explained):
             taken.append((shape, a, b))
         else:
             refused.append((min(a, first), max(b, end)))
     return taken
 
 
-def _needed(sums, shape, first, end, own, others):
+def _needed(sums, stretch, score, own, others):
     """The score a stretch needs; infinite where the neighbours do not agree that it is this station's."""
+    shape, first, end = stretch
     length = end - first
-    shown = [fit[1] for fit in (one.fit(shape, first, end) for one in sums) if fit]
+    shown = [fit for fit in (one.fit(shape, first, end) for one in sums) if fit]
     if not shown or (shape == DRIFT and length < 12):
         return math.inf
     if len(shown) > 1:
-        if min(abs(value) for value in shown) < BALANCE * max(abs(value) for value in shown):
+        if (min(shown)[0] < 0.0) != (max(shown)[0] < 0.0):
             return math.inf
-        if (min(shown) < 0.0) != (max(shown) < 0.0):
+        sizes, proofs = ([abs(fit[kind]) for fit in shown] for kind in (0, 1))
+        # A neighbour that is missing where the fault ends proves less, though it may show it as large.
+        alike = score > 2.0 * NEEDED[shape] and min(sizes) > ALIKE * max(sizes)
+        if min(proofs) < BALANCE * max(proofs) and not alike:
             return math.inf
     elif not _is_own(first, end, own, others):
         return math.inf
