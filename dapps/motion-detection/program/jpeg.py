@@ -61,6 +61,8 @@ class Codec:
         Raises:
             JpegError: it is none, or too large.
         """
+        if not content:
+            raise JpegError("it is empty, too large, or cannot be read")
         width, height, sampling, space = c_int(), c_int(), c_int(), c_int()
         fields = (byref(width), byref(height), byref(sampling), byref(space))
         if self._library.tjDecompressHeader3(self._decoder, content, len(content), *fields):
