@@ -1,4 +1,4 @@
-"""docs/reference/owner.md names tests that exist; every test of a difference from the original is in SPECIFICATION.md."""
+"""The owner's page names tests that exist; the specification lists every test of a difference from the original."""
 
 from __future__ import annotations
 
