@@ -46,7 +46,7 @@ OUTPUT = ROOT / "build" / "bench" / "dapps.json"
 FROM_NOTHING_S, UNCHANGED_S = 60.0, 3.0
 #: Compressed bytes of one platform's image, at most.
 LARGEST = {"motion-detection": 20_000_000, "weather-station": 18_000_000}
-#: Ours against MOG2: frames a second, natively and emulated, and resident memory.
+#: Ours against MOG2: frames a second, natively and emulated, and native resident memory.
 FASTER, FASTER_EMULATED, SMALLER = 2, 3, 3
 #: What must not matter: the second clone is built so.
 ELSEWHERE = {"TZ": "Pacific/Chatham", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "7", "HOME": "/nonexistent"}
@@ -117,7 +117,8 @@ def _motion_faults(found: Mapping[str, Any]) -> list[str]:
             ours, mog2 = methods["ours"], methods.get("mog2")
             if mog2 and ours["fps"] < times * mog2["fps"]:
                 wrong.append(f"{name}: {ours['fps']} frames/s, not {times} times MOG2's {mog2['fps']}")
-            if mog2 and ours["rss_mb"] > mog2["rss_mb"] / SMALLER:
+            # emulated, most of ours is QEMU's own, which no device has: reported, not judged
+            if group == "sequences" and mog2 and ours["rss_mb"] > mog2["rss_mb"] / SMALLER:
                 wrong.append(f"{name}: {ours['rss_mb']} MB resident, more than a third of MOG2's {mog2['rss_mb']}")
             best = max((each.get("f_measure", 0.0) for key, each in methods.items() if key != "ours"), default=0.0)
             if group == "sequences" and ours["f_measure"] <= best:
