@@ -51,9 +51,21 @@ def test_workerpool(market, owner):
     assert tuple(market.hub.viewWorkerpool(predicted)) == (owner, "roof", 30, 1)
 
 
-def test_same_entry_only_once(market, owner):
-    entry = market.app_registry.createApp(owner, *APP, {"from": owner}).return_value
-    assert revert_of(market.app_registry.createApp, owner, *APP) == ("AlreadyRegistered", entry.lower())
+@pytest.fixture(params=["app", "dataset", "workerpool"])
+def create(market, request):
+    """The method that creates an entry, its arguments but for the owner, and the same with data beyond the limit."""
+    long = b"\x01" * 24_600
+    return {
+        "app": (market.app_registry.createApp, APP, (*APP[:2], long, *APP[3:])),
+        "dataset": (market.dataset_registry.createDataset, DATASET, (DATASET[0], long, DATASET[2])),
+        "workerpool": (market.workerpool_registry.createWorkerpool, ("roof",), (long.decode(),)),
+    }[request.param]
+
+
+def test_same_entry_only_once(create, owner):
+    method, data, _ = create
+    entry = method(owner, *data, {"from": owner}).return_value
+    assert revert_of(method, owner, *data) == ("AlreadyRegistered", entry.lower())
 
 
 def test_other_owner_other_address(market, owner):
@@ -61,13 +73,14 @@ def test_other_owner_other_address(market, owner):
     assert len({predict(account, *APP) for account in market.workers}) == len(market.workers)
 
 
-def test_no_entry_for_nobody(market):
-    assert revert_of(market.app_registry.createApp, ZERO, *APP) == ("InvalidOwner", ZERO)
+def test_no_entry_for_nobody(create):
+    method, data, _ = create
+    assert revert_of(method, ZERO, *data) == ("InvalidOwner", ZERO)
 
 
-def test_entry_has_a_limit(market, owner):
-    app = (APP[0], APP[1], b"\x01" * 24_600, *APP[3:])
-    assert revert_of(market.app_registry.createApp, owner, *app)[0] == "EntryDataTooLong"
+def test_entry_has_a_limit(create, owner):
+    method, _, long = create
+    assert revert_of(method, owner, *long)[0] == "EntryDataTooLong"
 
 
 def test_what_was_not_created_is_not_registered(market):

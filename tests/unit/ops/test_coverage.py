@@ -61,15 +61,17 @@ def test_missing_names_the_line(tmp_path: Path) -> None:
     ]
 
 
-def artifact(folder: Path, name: str, path: str, bytecode: str = "60") -> None:
+def artifact(folder: Path, name: str, path: str, bytecode: str = "60", statements: bool = True) -> None:
+    counted = {"0": {"A.f": {"0": [0, 1]}} if statements else {}}
     content = {"contractName": name, "sourcePath": path, "bytecode": bytecode, "allSourcePaths": {}}
-    (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / f"{name}.json").write_text(json.dumps({**content, "coverageMap": {"statements": counted}}))
 
 
-def test_mocks_and_interfaces_are_aside(tmp_path: Path) -> None:
+def test_mocks_interfaces_and_internal_libraries_are_aside(tmp_path: Path) -> None:
     artifact(tmp_path, "A", "contracts/hub/A.sol")
     artifact(tmp_path, "Mock", "contracts/mocks/Mocks.sol")
     artifact(tmp_path, "IA", "contracts/interfaces/IA.sol", "")
+    artifact(tmp_path, "Library", "contracts/libraries/Library.sol", statements=False)
     assert list(deployable(tmp_path, ["contracts/mocks/*"])) == ["A"]
 
 
