@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint bench-gas bench-dapps test-contracts test-contracts-long coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint bench-gas bench-energy bench-dapps test-contracts test-contracts-long coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench-gas: setup ## gas of our contracts beside that of the original, step by st
 
 bench-dapps: engine setup ## images, their reproducibility and golden inputs, motion detection beside OpenCV's
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.dapps
+
+bench-energy: setup ## the energy gate against its rivals over years of sun; writes build/bench/energy.json
+	@exec .venv/bin/python -m benchmarks.energy $(ARGS)
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@.venv/bin/pew dapp build

@@ -1,4 +1,5 @@
-"""What the panel will give: the clear sky times a clear-sky index that blends the last hours with the last weeks."""
+"""What the panel will give: the clear sky times a clear-sky index that goes from the last quarter hour over the last
+hours to the last days, with the errors made so far as its uncertainty."""
 
 from __future__ import annotations
 
@@ -10,10 +11,17 @@ from worker.energy.panel import Panel
 
 STEP_S = 900
 _DAY_S = 86_400
-_RECENT_STEPS = 8  # daylight steps that make the index of "now"
+_RECENT_STEPS = 8  # daylight steps that make the index of the last hours
+_LAST_FADES_STEPS = 4.0  # daylight steps over which the last quarter hour loses its say
+_LAST_WEIGHT = 0.9
+_RECENT_WEIGHT = 0.45  # of what the last quarter hour leaves; the rest is the mean of the last days
+_MEMORY_DAYS = 8.0
 _MAX_INDEX = 1.2
+_LEADS = (1, 8, 32)  # daylight steps ahead at which the errors are learnt
+_QUANTILE = 0.1
+_LEARNING_RATE = 0.02
 _KEPT_STEPS = 1000
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,19 +45,17 @@ class Forecast:
 
 
 class Forecaster:
-    """Learns the clear-sky index of its own panel and projects it.
-
-    The index decays from the mean of the last daylight hours towards a running mean of days; a part of it outlives
-    the night, as weather regimes do. Its spread is learnt from its own errors.
-    """
+    """Learns the clear-sky index of its own panel and projects it; which index it exceeds nine times in ten is learnt
+    for some leads and lies between them in between."""
 
     def __init__(self, panel: Panel, *, index: float = 0.5) -> None:
         self._panel = panel
         self._clear: dict[int, float] = {}  # clear-sky power by step number, of the steps asked for lately
         self._recent: list[tuple[float, float]] = []  # (available, clear) of the last daylight steps
-        self._day_index = index
+        self._mean = index
         self._day: list[float] = [-1.0, 0.0, 0.0]  # day number, available, clear
-        self._spread = 0.3
+        self._past: list[tuple[float, float, float]] = []  # what was known at the last daylight steps
+        self._low = [-0.3] * len(_LEADS)  # quantile of index less expected index, by lead
 
     def observe(self, at: float, available_w: float | None) -> None:
         """Take the mean power that the panel could give over the step that began at `at`; unknown is skipped."""
@@ -59,14 +65,17 @@ class Forecaster:
         day = (at + self._panel.longitude / 360.0 * _DAY_S) // _DAY_S
         if day != self._day[0]:
             if self._day[2] > 0.0:
-                today = min(_MAX_INDEX, self._day[1] / self._day[2])
-                self._day_index += (today - self._day_index) / 15.0
+                self._mean += (min(_MAX_INDEX, self._day[1] / self._day[2]) - self._mean) / _MEMORY_DAYS
             self._day = [day, 0.0, 0.0]
         self._day[1] += available_w
         self._day[2] += clear
-        error = abs(available_w / clear - self._index())
-        self._spread += (error - self._spread) / 400.0
+        index = available_w / clear
+        for k, lead in enumerate(_LEADS):
+            if len(self._past) >= lead:
+                below = index - _expected(self._past[-lead], lead) < self._low[k]
+                self._low[k] += _LEARNING_RATE * (_QUANTILE - below)
         self._recent = [*self._recent[1 - _RECENT_STEPS :], (available_w, clear)]
+        self._past = [*self._past[1 - _LEADS[-1] :], self._known()]
 
     def _clear_w(self, step: int) -> float:
         if step not in self._clear:
@@ -75,14 +84,17 @@ class Forecaster:
             self._clear[step] = self._panel.clear_sky_w((step + 0.5) * STEP_S)
         return self._clear[step]
 
-    def _index(self) -> float:
+    def _known(self) -> tuple[float, float, float]:
+        """Index of the last quarter hour of daylight, of the last hours and of the last days."""
         if not self._recent:
-            return self._day_index
-        return min(_MAX_INDEX, sum(a for a, _ in self._recent) / sum(c for _, c in self._recent))
+            return self._mean, self._mean, self._mean
+        available, clear = self._recent[-1]
+        hours = sum(a for a, _ in self._recent) / sum(c for _, c in self._recent)
+        return min(_MAX_INDEX, available / clear), min(_MAX_INDEX, hours), self._mean
 
     def forecast(self, at: float, hours: float = 24.0) -> Forecast:
         """The panel's power over the next `hours`, from the step that holds `at` on."""
-        index = self._index()
+        known = self._known()
         daylight = 0
         mean, low = [], []
         first = int(at // STEP_S)
@@ -90,21 +102,28 @@ class Forecaster:
             clear = self._clear_w(step)
             if clear >= 0.05 * self._panel.peak_w:
                 daylight += 1
-            weight = 0.75 * math.exp(-daylight / 10.0) + 0.25 * math.exp(-daylight / 60.0)
-            expected = weight * index + (1.0 - weight) * self._day_index
+            lead = max(1, daylight)
+            expected = _expected(known, lead)
             mean.append(expected * clear)
-            spread = self._spread * math.sqrt(1.0 + 4.0 * (1.0 - weight))
-            low.append(max(0.05, expected - 1.3 * spread) * clear)
+            low.append(max(0.0, expected + self._lower(lead)) * clear)
         return Forecast(at, STEP_S, tuple(mean), tuple(low))
+
+    def _lower(self, lead: int) -> float:
+        for k in range(1, len(_LEADS)):
+            if lead <= _LEADS[k]:
+                part = math.log(lead / _LEADS[k - 1]) / math.log(_LEADS[k] / _LEADS[k - 1])
+                return min(0.0, self._low[k - 1] + part * (self._low[k] - self._low[k - 1]))
+        return min(0.0, self._low[-1])
 
     def snapshot(self) -> dict[str, Any]:
         """What `restore` needs: JSON types only."""
         return {
             "version": _SNAPSHOT_VERSION,
             "recent": [list(pair) for pair in self._recent],
-            "day_index": self._day_index,
+            "mean": self._mean,
             "day": list(self._day),
-            "spread": self._spread,
+            "past": [list(known) for known in self._past],
+            "low": list(self._low),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -112,6 +131,14 @@ class Forecaster:
         if snapshot.get("version") != _SNAPSHOT_VERSION:
             raise ValueError(f"snapshot of another version: {snapshot.get('version')}")
         self._recent = [(float(a), float(c)) for a, c in snapshot["recent"]]
-        self._day_index = snapshot["day_index"]
+        self._mean = snapshot["mean"]
         self._day = list(snapshot["day"])
-        self._spread = snapshot["spread"]
+        self._past = [(a, b, c) for a, b, c in snapshot["past"]]
+        self._low = list(snapshot["low"])
+
+
+def _expected(known: tuple[float, float, float], lead: int) -> float:
+    """Index to expect `lead` daylight steps ahead."""
+    last, hours, days = known
+    weight = _LAST_WEIGHT * math.exp(-(lead - 1) / _LAST_FADES_STEPS)
+    return weight * last + (1.0 - weight) * (_RECENT_WEIGHT * hours + (1.0 - _RECENT_WEIGHT) * days)

@@ -15,7 +15,7 @@ from typing import Any
 from worker.energy.battery import Battery
 from worker.energy.device import Device, Load
 from worker.energy.forecast import STEP_S, Forecaster
-from worker.energy.plan import project, seconds_until
+from worker.energy.plan import lowest_ahead, project, seconds_until
 from worker.energy.planner import Planner
 from worker.energy.sensing import Sensing, may_sense
 from worker.energy.situation import (
@@ -59,7 +59,7 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     if state.mode is Mode.ASLEEP:
         return _sleep(state, soc, situation, config)
     if state.mode is Mode.PAUSED and situation.running:
-        lowest, _ = _lowest_ahead(soc * situation.battery.capacity_wh, None, situation, config)
+        lowest, _ = lowest_ahead(soc * situation.battery.capacity_wh, None, situation, config)
         floor = floor_wh(situation.battery, config)
         if lowest >= floor:
             return Decision(
@@ -195,7 +195,7 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
             state,
         )
     battery, floor = situation.battery, floor_wh(situation.battery, config)
-    lowest, need = _lowest_ahead(soc * battery.capacity_wh, offer, situation, config)
+    lowest, need = lowest_ahead(soc * battery.capacity_wh, offer, situation, config)
     if lowest < floor:
         return Decision(
             Action.DECLINE,
@@ -223,31 +223,6 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
         f"it is revealed, or the battery is below {config.continue_above:.0%}",
         state,
     )
-
-
-def _lowest_ahead(stored: float, offer: Offer | None, situation: Situation, config: GateConfig) -> tuple[float, float]:
-    """Lowest stored energy until all that runs, is staked and is offered is revealed, under little sun; and what it
-    takes, Wh."""
-    device, speed = situation.device, situation.speed
-    tasks: list[Offer | RunningTask] = [*situation.running]
-    computing_s = sum(task.seconds_left for task in situation.running)
-    if offer is not None:
-        tasks.append(offer)
-        computing_s += offer.seconds
-    computing_s *= config.overrun * speed
-    reveal_s = max((task.reveal_s for task in tasks), default=0.0) * speed
-    seconds = max(computing_s + reveal_s, situation.stakes_s)
-    computing_w, idle_w = device.power_w(Load.COMPUTING), device.power_w(Load.IDLE)
-    path = project(
-        situation.battery,
-        stored,
-        lambda s: computing_w if s < computing_s else idle_w,
-        seconds,
-        situation.forecast,
-        low=True,
-    )
-    need = (computing_w * computing_s + idle_w * (seconds - computing_s)) / 3600.0
-    return min(path, default=stored), need
 
 
 def floor_wh(battery: Battery, config: GateConfig) -> float:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.energy.battery import Battery
+from worker.energy.device import Load
 from worker.energy.forecast import STEP_S, Forecast
+from worker.energy.situation import GateConfig, Offer, RunningTask, Situation
+
+_FROST_MARGIN_K = 1.0
 
 
 def project(
@@ -16,6 +20,7 @@ def project(
     forecast: Forecast | None,
     *,
     low: bool = False,
+    charges: bool = True,
 ) -> list[float]:
     """Stored energy, Wh, at the end of each step of 15 minutes (the last may be shorter) over `seconds` of the
     source's clock.
@@ -26,6 +31,7 @@ def project(
     Args:
         load_w: watts drawn at so many seconds from now, taken at the middle of a step.
         low: plan with what nine in ten cases exceed instead of with the expected.
+        charges: whether the battery takes a surplus; it does not in frost.
     """
     powers = () if forecast is None else (forecast.low_w if low else forecast.mean_w)
     path: list[float] = []
@@ -35,7 +41,9 @@ def project(
         step = int(done // STEP_S)
         panel_w = powers[step] if step < len(powers) else 0.0
         net_wh = (panel_w - load_w(done + span / 2)) * span / 3600.0
-        net_wh = net_wh * battery.charge_efficiency if net_wh >= 0.0 else net_wh / battery.discharge_efficiency
+        net_wh = (
+            net_wh * battery.charge_efficiency * charges if net_wh >= 0.0 else net_wh / battery.discharge_efficiency
+        )
         stored_wh = min(battery.capacity_wh, stored_wh + net_wh)
         path.append(stored_wh)
         done += span
@@ -54,3 +62,30 @@ def seconds_until(
         if stored >= goal_wh:
             return float(step * STEP_S)
     return None
+
+
+def lowest_ahead(stored: float, offer: Offer | None, situation: Situation, config: GateConfig) -> tuple[float, float]:
+    """Lowest stored energy until all that runs, is staked and is offered is revealed, under little sun; and what it
+    takes, Wh."""
+    device, speed = situation.device, situation.speed
+    tasks: list[Offer | RunningTask] = [*situation.running]
+    computing_s = sum(task.seconds_left for task in situation.running)
+    if offer is not None:
+        tasks.append(offer)
+        computing_s += offer.seconds
+    computing_s *= config.overrun * speed
+    reveal_s = max((task.reveal_s for task in tasks), default=0.0) * speed
+    seconds = max(computing_s + reveal_s, situation.stakes_s)
+    computing_w, idle_w = device.power_w(Load.COMPUTING), device.power_w(Load.IDLE)
+    path = project(
+        situation.battery,
+        stored,
+        lambda s: computing_w if s < computing_s else idle_w,
+        seconds,
+        situation.forecast,
+        low=True,
+        charges=situation.reading.temperature_c is None
+        or situation.reading.temperature_c >= situation.battery.min_charge_c + _FROST_MARGIN_K,
+    )
+    need = (computing_w * computing_s + idle_w * (seconds - computing_s)) / 3600.0
+    return min(path, default=stored), need
