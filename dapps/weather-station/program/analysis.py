@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import sys
 
@@ -208,7 +209,7 @@ def _period(hours, days):
         return how(values) if values else None
 
     def mean(values):
-        return sum(values) / len(values)
+        return math.fsum(values) / len(values)
 
     return {
         "hours": len(hours), "days": len(days),
@@ -221,10 +222,10 @@ def _period(hours, days):
         "sea_level_max_hpa": _round(over(hours, "sea_level_hpa", max), 2),
         "wind_mean_ms": _round(over(hours, "wind_ms", mean), 2),
         "gust_max_ms": _round(over(hours, "gust_ms", max), 2),
-        "rain_mm": _round(over(hours, "rain_mm", sum), 2),
+        "rain_mm": _round(over(hours, "rain_mm", math.fsum), 2),
         "rain_rate_max_mm_h": _round(over(hours, "rain_rate_mm_h", max), 2),
-        "radiation_mj_m2": _round(over(days, "radiation_mj_m2", sum), 1),
-        "et0_mm": _round(over(days, "et0_mm", sum), 1),
+        "radiation_mj_m2": _round(over(days, "radiation_mj_m2", math.fsum), 1),
+        "et0_mm": _round(over(days, "et0_mm", math.fsum), 1),
     }  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Elementary functions that give the same bits on every architecture.
 
 A C library may round `exp` or `sin` differently in the last place on another processor or in another version, and
-workers that shall agree on a result must not depend on that. Here only what IEEE 754 rounds correctly is used: + - *
-/ and the square root, and exact operations on integers and exponents. Errors are below 4 units in the last place
-(tested).
+workers that shall agree on a result must not depend on that. Here only what IEEE 754 rounds correctly is used: + - * /
+and the square root; and, exactly, operations on integers and exponents. Errors are below 4 units in the last place
+(tested). Sums elsewhere are `math.fsum`, which is exact, because `sum` differs between versions of Python.
 """
 
 import math

@@ -117,7 +117,7 @@ def spikes(station, name, beside):
             shown = [(bend / own, abs(bend) / scale) for bend, scale in shown if bend is not None]
             if shown:
                 share, sizes = min(share for share, _ in shown), [each for _, each in shown]
-                score = sum(sizes) / math.sqrt(len(sizes)) / SPIKE_BESIDE
+                score = math.fsum(sizes) / math.sqrt(len(sizes)) / SPIKE_BESIDE
                 score = score if share > SPIKE_SHARE and min(sizes) > SPIKE_EACH else 0.0
             else:
                 score = abs(size) / usual / SPIKE_ALONE
@@ -136,7 +136,7 @@ def _bend(series, first, last):
     part = series[first - 1 : last + 2]
     if len(part) < last - first + 3 or None in part:
         return None
-    return sum(part[1:-1]) / (last - first + 1) - 0.5 * (part[0] + part[-1])
+    return math.fsum(part[1:-1]) / (last - first + 1) - 0.5 * (part[0] + part[-1])
 
 
 def _excursions(known, least):
@@ -199,7 +199,7 @@ def persistence(station, name, beside):
     runs = [run for run in _runs(known) if not _may_rest(name, known[run[0]])]
     three = sum(1 for first, last in runs if last - first >= 2)
     four = sum(1 for first, last in runs if last - first >= 3)
-    growth = min(0.9, (four + 1.0) / (three + 4.0))
+    growth = min(0.9, (four + 8.0) / (three + 10.0))  # until the record tells, runs grow rare slowly
     longest = 3 + arithmetic.log(max(three, 1) / _STUCK_CHANCE) / -arithmetic.log(growth)
     for first, last in runs:
         count, lasted = last - first + 1, times[last] - times[first]

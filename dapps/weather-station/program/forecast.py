@@ -42,21 +42,21 @@ class Regression:
         for i in range(n):
             for j in range(i + 1):
                 ridge = 0.01 * self.products[i][i] + 1e-6 if i == j else 0.0
-                rest = self.products[i][j] + ridge - sum(lower[i][k] * lower[j][k] for k in range(j))
+                rest = self.products[i][j] + ridge - math.fsum(lower[i][k] * lower[j][k] for k in range(j))
                 lower[i][j] = math.sqrt(max(rest, 1e-12)) if i == j else rest / lower[j][j]
         half = [0.0] * n
         for i in range(n):
-            half[i] = (self.targets[i] - sum(lower[i][k] * half[k] for k in range(i))) / lower[i][i]
+            half[i] = (self.targets[i] - math.fsum(lower[i][k] * half[k] for k in range(i))) / lower[i][i]
         weights = [0.0] * n
         for i in reversed(range(n)):
-            weights[i] = (half[i] - sum(lower[k][i] * weights[k] for k in range(i + 1, n))) / lower[i][i]
+            weights[i] = (half[i] - math.fsum(lower[k][i] * weights[k] for k in range(i + 1, n))) / lower[i][i]
         self.weights = weights
         self.products = [[fade * value for value in row] for row in self.products]
         self.targets = [fade * value for value in self.targets]
 
     def predict(self, features):
         """The target that the weights give."""
-        return sum(weight * feature for weight, feature in zip(self.weights, features))
+        return math.fsum(weight * feature for weight, feature in zip(self.weights, features))
 
 
 def forecast(hours, first):
@@ -94,7 +94,7 @@ def _features(hours, name, at, hour, clocks):
     double_sine, double_cosine = clocks[2 * hour % 24]
     features = [
         1.0, sine, cosine, double_sine, double_cosine, _change(values, at, 1), _change(values, at, 3),
-        value - sum(day) / len(day), _change(hours["sea_level_hpa"], at, 3),
+        value - math.fsum(day) / len(day), _change(hours["sea_level_hpa"], at, 3),
     ]  # fmt: skip
     if name == "temperature_c":
         humidity, wind = hours["humidity_pct"][at], hours["wind_ms"][at]
@@ -144,8 +144,8 @@ def _entry(values, base, name, lead, now, model, errors, still):
              "scored": len(errors)}  # fmt: skip
     if len(errors) < _LEAST_PAIRS:
         return entry
-    ours = sum(error * error for error in errors) / len(errors)
-    theirs = sum(error * error for error in still) / len(still)
+    ours = math.fsum(error * error for error in errors) / len(errors)
+    theirs = math.fsum(error * error for error in still) / len(still)
     entry["rmse"], entry["rmse_persistence"] = math.sqrt(ours), math.sqrt(theirs)
     entry["skill"] = 1.0 - ours / theirs if theirs > 0.0 else 0.0
     features = _whole(values, base, now, lead)

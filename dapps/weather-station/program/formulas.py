@@ -130,7 +130,7 @@ def sun_height(latitude, longitude, when):
 def extraterrestrial_hour(latitude, longitude, middle):
     """Radiation on top of the atmosphere in the hour around a Unix time, MJ/m2 (FAO-56, (28), by trapezoids)."""
     heights = [max(0.0, sun_height(latitude, longitude, middle + 600 * step)) for step in range(-3, 4)]
-    mean = (sum(heights) - 0.5 * (heights[0] + heights[-1])) / 6.0
+    mean = (math.fsum(heights) - 0.5 * (heights[0] + heights[-1])) / 6.0
     return 60.0 * 0.0820 * _sun_of_day(latitude, day_of_year(middle))[3] * mean
 
 

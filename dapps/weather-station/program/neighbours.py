@@ -84,8 +84,8 @@ def mean(pairs):
     values, scatter = [], []
     for row in zip(*(zip(*pair) for pair in pairs)):
         there = [(value, 1.0 / (spread * spread)) for value, spread in row if value is not None]
-        weight = sum(weight for _, weight in there)
-        values.append(sum(value * weight for value, weight in there) / weight if there else None)
+        weight = math.fsum(weight for _, weight in there)
+        values.append(math.fsum(value * weight for value, weight in there) / weight if there else None)
         scatter.append(math.sqrt(len(there) / weight) if there else None)
     return values, scatter
 
@@ -278,4 +278,4 @@ def _is_own(first, end, own, others):
 def _jump(values, edge):
     before = [value for value in values[max(0, edge - 2) : edge] if value is not None]
     after = [value for value in values[edge : edge + 2] if value is not None]
-    return abs(sum(after) / len(after) - sum(before) / len(before)) if before and after else 0.0
+    return abs(math.fsum(after) / len(after) - math.fsum(before) / len(before)) if before and after else 0.0

@@ -1,5 +1,7 @@
 """report.svg: one page of plots of one station."""
 
+import math
+
 import drawing
 import flags
 from drawing import DAY, HOUR, Panel, moment, text
@@ -124,7 +126,7 @@ def _latest(hours, name):
 def _tiles(y, full, station, hours, days, tendency):
     """The figures one looks for first."""
     temperatures = [row["temperature_c"] for _, row in hours if row["temperature_c"] is not None]
-    rain = sum(row["rain_mm"] for _, row in hours if row["rain_mm"] is not None)
+    rain = math.fsum(row["rain_mm"] for _, row in hours if row["rain_mm"] is not None)
     gusts = [row["gust_ms"] for _, row in hours if row["gust_ms"] is not None]
     suns = [row["radiation_mj_m2"] for _, row in days if row["radiation_mj_m2"] is not None]
     evaporated = [row["et0_mm"] for _, row in days if row["et0_mm"] is not None]
@@ -158,8 +160,8 @@ def _tiles(y, full, station, hours, days, tendency):
         wet = sum(1 for _, row in days if (row["rain_mm"] or 0.0) >= 1.0)
         tile("rain", rain, ".1f", "mm", f"{wet} of {len(days)} days with 1 mm", "rain")
     if suns:
-        note = f"a day; ET₀ {sum(evaporated):.0f} mm in all" if evaporated else "a day, on average"
-        tile("sun", sum(suns) / len(suns), ".1f", "MJ/m²", note, "sun")
+        note = f"a day; ET₀ {math.fsum(evaporated):.0f} mm in all" if evaporated else "a day, on average"
+        tile("sun", math.fsum(suns) / len(suns), ".1f", "MJ/m²", note, "sun")
     if not tiles:
         return ""
     parts, width = [], (full - GAP * (len(tiles) - 1)) / len(tiles)

@@ -78,7 +78,7 @@ def test_weewx_in_each_unit_system(read, tmp_path, system, expected, form):
     if form == "sqlite":
         with sqlite3.connect(tmp_path / "weewx.sdb") as database:
             database.execute(f"CREATE TABLE archive ({', '.join(names)}, PRIMARY KEY (dateTime))")
-            database.executemany(f"INSERT INTO archive VALUES ({','.join('?' * len(names))})", rows)
+            database.executemany(f"INSERT INTO archive VALUES ({','.join('?' * len(names))})", rows)  # noqa: S608
         database.close()
         content = (tmp_path / "weewx.sdb").read_bytes()
     elif form == "csv":
@@ -163,7 +163,8 @@ def test_limits_are_errors_not_memory(read, weather, monkeypatch):
 @pytest.mark.parametrize(
     "arguments",
     [["--unknown", "1"], ["--latitude", "4"], ["--latitude", "91", "--longitude", "0"], ["--elevation", "high"],
-     ["--elevation"], ["--units", "imperial"], ["--columns", "x=y"], ["--columns", "rain_mm=r:hpa"], ["--pressure", "low"],
+     ["--elevation"], ["--units", "imperial"], ["--columns", "x=y"], ["--columns", "rain_mm=r:hpa"],
+     ["--pressure", "low"],
      ["--utc-offset", "1e1"], ["--utc-offset", "١"]],
 )  # fmt: skip
 def test_bad_arguments(weather, arguments):
