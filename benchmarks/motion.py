@@ -108,14 +108,14 @@ def run(sequence: Sequence, name: str, command: list[str], words: list[str], jud
     argv = [*command, name, str(sequence.count), str(len(samples)), str(shape[1]), str(shape[0])]
     argv += [*map(str, sequence.shifts), *(words if name == "ours" else [])]
     environment = {**os.environ, "PYTHONPATH": str(OPENCV), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    score = Score()
+    score, broken = Score(), list[PewError]()
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
             argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         ) as process,
     ):
-        feeder = threading.Thread(target=_feed, args=(process, _frames(sequence, samples, name)), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(process, _frames(sequence, samples, name), broken), daemon=True)
         feeder.start()
         assert process.stdout  # noqa: S101  (it was asked for)
         for number in range(sequence.count):
@@ -129,6 +129,8 @@ def run(sequence: Sequence, name: str, command: list[str], words: list[str], jud
         feeder.join()
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip().splitlines() or [""]
+    if broken:
+        raise broken[0]
     if process.returncode:
         raise PewError(f"{name} failed on {sequence.name}: {said[-1][-300:]}")
     result: dict[str, float] = json.loads(said[-1])
@@ -141,7 +143,7 @@ def _frames(sequence: Sequence, samples: list[int], name: str) -> Iterator[bytes
     yield from (read(number) for number in range(sequence.count))
 
 
-def _feed(process: subprocess.Popen[bytes], frames: Iterator[bytes]) -> None:
+def _feed(process: subprocess.Popen[bytes], frames: Iterator[bytes], broken: list[PewError]) -> None:
     assert process.stdin  # noqa: S101  (it was asked for)
     try:
         for frame in frames:
@@ -149,6 +151,9 @@ def _feed(process: subprocess.Popen[bytes], frames: Iterator[bytes]) -> None:
         process.stdin.close()
     except BrokenPipeError:
         pass  # its exit code tells
+    except PewError as error:
+        broken.append(error)
+        process.kill()
 
 
 def _our_words(program: Path | str = DAPP / "program", library: str = "") -> list[str]:
