@@ -77,9 +77,11 @@ def _uncompiled_state_machine() -> None:
 def lighten_traces() -> None:
     """Coverage reads every step of every transaction: leave out what it needs no word of, and keep no trace.
 
-    For a connected network. Memory is nine tenths of a trace; Brownie needs what a transaction returns, and the node
-    says that besides. Of the stack it needs what calls, creations and returns take.
+    For a connected network. Memory is nine tenths of a trace; Brownie needs what a transaction returns, and Anvil says
+    that besides (Ganache does not). Of the stack it needs what calls, creations and returns take.
     """
+    if not web3.client_version.lower().startswith("anvil"):
+        return
     provider, receipt = web3.provider, sys.modules["brownie.network.transaction"].TransactionReceipt
     ask, confirm = provider.make_request, receipt._await_confirmation
 
