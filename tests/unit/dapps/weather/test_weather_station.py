@@ -95,7 +95,7 @@ def test_aggregates_of_known_samples(tmp_path):
         rows.append(
             f"2026-05-01T{minute // 60:02}:{minute % 60:02}Z,{20 + minute / 60},50,1000,4,{direction},6,0.1,360"
         )
-    done = run(tmp_path, "\n".join(rows), "--latitude", "45", "--longitude", "0")
+    done = run(tmp_path, "\n".join(rows), "--latitude", "45", "--longitude", "180")
     assert done.returncode == 0, done.stderr
     first, second = table(tmp_path, "hours.csv")
     assert (first["time"], first["samples"]) == ("2026-05-01T01:00:00Z", "6")
