@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.motion_frames import Score, Sequence, rendered, sequences
 from benchmarks.motion_scenes import SCENES
 from benchmarks.motion_step import METHODS
+from oci.layout import write_whole
 from ops.engine import find_engine
 from ops.ports import free_port
 from ops.services import start_registry
@@ -163,7 +164,7 @@ def _our_words(program: Path | str = DAPP / "program", library: str = "") -> lis
         sources = [DAPP / source for source in load(DAPP).native[0].sources]
         cache = ROOT / "build" / "cache"
         target = cache / "libmotion-bench.so"
-        target.write_bytes(compile_shared(sources, _NATIVE[machine.machine()], [], cache))
+        write_whole(target, compile_shared(sources, _NATIVE[machine.machine()], [], cache))
         library = str(target)
     return [str(program), library, json.dumps(settings.kernel_settings(settings.parse([])))]
 

@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from oci.layout import write_whole
 from sdk.builder.native import compile_shared
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,7 +39,7 @@ def library() -> str:
     name = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "armv7l": "linux/arm/v7"}[platform.machine()]
     content = compile_shared(sorted((DAPP / "kernel").glob("*.c")), name, [], ROOT / "build" / "cache")
     path = ROOT / "build" / "cache" / "libmotion-test.so"
-    path.write_bytes(content)
+    write_whole(path, content)  # never in place: another process may have it loaded
     return str(path)
 
 
