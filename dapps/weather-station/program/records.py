@@ -10,7 +10,7 @@ import units
 from units import LARGEST, MISSING, VARIABLES
 
 #: Limits that keep a task within 128 MB.
-MAX_BYTES, MAX_LINE, MAX_SAMPLES, MAX_STATIONS, MAX_COLUMNS = 1024**3, 64 * 1024, 1_000_000, 32, 400
+MAX_BYTES, MAX_LINE, MAX_SAMPLES, MAX_STATIONS, MAX_COLUMNS = 1024**3, 64 * 1024, 600_000, 32, 400
 EARLIEST, LATEST = -631_152_000, 4_102_444_800  # 1950 to 2100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = frozenset(["", "na", "nan", "null", "none", "-", "--", "---", "m", "///", "n/a", "t"])

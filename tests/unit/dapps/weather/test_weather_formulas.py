@@ -141,4 +141,4 @@ def test_metpy_agrees_on_a_real_record(weather, record):
     dry = f.sea_level_pressure(1.0, 15.0, 0.0, elevation)
     height = metpy.pressure_to_height_std(1013.25 / dry * units.hPa).m_as("m")
     assert height == pytest.approx(elevation, abs=6.5)  # 0.8 hPa
-    assert all(abs(f.sea_level_pressure(c, a, b, elevation) - c * dry) < 3.0 for a, b, c, _ in rows)
+    assert all(abs(f.sea_level_pressure(c, a, b, elevation) - c * dry) < 4.5 for a, b, c, _ in rows)
