@@ -45,9 +45,9 @@ CONFIG = GateConfig(
     sleep_below=0.11,
     wake_above=0.13,
     hysteresis=0.02,
-    reserve_soc=0.02,
+    reserve_soc=0.03,
     dwell_s=900,
-    overrun=1.5,
+    overrun=1.6,
     market=MARKET,
 )
 _KEPT_TABLES = 64

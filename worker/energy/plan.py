@@ -9,7 +9,7 @@ from worker.energy.device import Load
 from worker.energy.forecast import STEP_S, Forecast
 from worker.energy.situation import GateConfig, Offer, RunningTask, Situation
 
-_FROST_MARGIN_K = 1.0
+_FROST_MARGIN_K = 3.0
 
 
 def project(
