@@ -12,8 +12,8 @@ STYLE = """
 --wind:#3a86c8;--gust:#9cc4e4;--rain:#2f6fde;--sun:#f2a413;--et:#7cb342;--good:#cfd8dc;--bad:#d7263d;--band:.16}
 @media (prefers-color-scheme:dark){:root{--bg:#0f151b;--card:#18212a;--ink:#e6edf3;--soft:#93a1af;--grid:#27333f;
 --warm:#ff7d55;--dew:#4fd1c0;--press:#b79ae0;--wind:#6db3ee;--gust:#37618a;--rain:#6c9dff;--sun:#ffc145;--et:#a5d66a;
---good:#2d3a46;--bad:#ff5a6e;--band:.22}} text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu
-Sans",sans-serif;fill:var(--ink);font-size:12px}
+--good:#2d3a46;--bad:#ff5a6e;--band:.22}}
+text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink);font-size:12px}
 .soft{fill:var(--soft)}.small{font-size:11px}.title{font-size:14px;font-weight:600}.head{font-size:26px;font-weight:700}
 .big{font-size:24px;font-weight:650}.tight{font-size:20px}.end{text-anchor:end}.mid{text-anchor:middle}
 .card{fill:var(--card)}.grid{stroke:var(--grid);stroke-width:1;fill:none}.line{fill:none;stroke-width:1.7;

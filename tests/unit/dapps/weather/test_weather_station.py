@@ -81,6 +81,8 @@ def test_every_fault_that_was_put_in_is_found(golden):
 
 def test_the_page_is_svg_with_every_plot(golden):
     page = ElementTree.parse(golden / "out" / "report.svg").getroot()  # noqa: S314
+    style = next(page.iter("{http://www.w3.org/2000/svg}style")).text or ""
+    assert style.count("{") == style.count("}") and all(line.count('"') % 2 == 0 for line in style.splitlines())
     words = {element.text for element in page.iter("{http://www.w3.org/2000/svg}text")}
     for title in ("Temperature and dew point", "Where the wind came from", "Pressure at sea level", "Sunlight"):
         assert title in words
