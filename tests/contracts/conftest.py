@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from brownie import accounts, chain, project
-from brownie._config import CONFIG
+from brownie import _config, accounts, chain, project
 
 from tests.contracts import cures
 from tests.contracts.market import Market
@@ -17,7 +16,8 @@ cures.apply()
 @pytest.fixture(scope="session")
 def market() -> Market:
     """Contracts as `brownie run deploy` makes them, and everybody funded; deployed once for all tests."""
-    if CONFIG.argv["coverage"]:
+    # brownie reads the file of each module that is imported here by name, and this one is compiled
+    if _config.CONFIG.argv["coverage"]:
         cures.lighten_traces()
     market = Market.deploy(accounts)
     # what a registry has deployed is not known to Brownie
