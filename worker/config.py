@@ -128,6 +128,9 @@ def load(path: Path) -> WorkerConfig:
         key: Path(os.path.normpath(base / getattr(config, key).expanduser()))
         for key in ("deployment", "keystore", "password_file", "data_dir")
     }
+    if config.energy.forecast is not None:
+        forecast = Path(os.path.normpath(base / config.energy.forecast.expanduser()))
+        places["energy"] = config.energy.model_copy(update={"forecast": forecast})
     if config.sensors is not None:
         places["sensors"] = config.sensors.at(base)
     return config.model_copy(update=places)

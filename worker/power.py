@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,9 @@ class Power:
 
     def _restore(self, name: str, part: Any) -> None:
         snapshot = self._journal.energy_snapshot(name)
-        if snapshot is not None:
+        if snapshot is None:
+            return
+        with suppress(ValueError, KeyError):  # of another version of this program: it begins anew
             part.restore(snapshot)
 
     def _parts(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -17,6 +18,7 @@ from worker.energy.hardware import HardwareConfig, create_hardware
 from worker.energy.learnt import Learnt
 from worker.energy.ledger import LedgerConfig
 from worker.energy.meter import Meter
+from worker.energy.outside import OutsideForecast
 from worker.energy.panel import Panel
 from worker.energy.planner import create_planner
 from worker.energy.record import Record, open_record
@@ -47,6 +49,7 @@ class EnergyConfig(BaseModel):
     speed: float = Field(60.0, gt=0, le=100_000)
     soc: float = Field(0.6, ge=0, le=1, description="state of charge at the first start")
     controller_efficiency: float = Field(0.95, gt=0, le=1)
+    forecast: Path | None = Field(None, description="a weather service's forecast, kept fresh by a tool of yours")
     gate: GateConfig = GateConfig()
     ledger: LedgerConfig = LedgerConfig()
 
@@ -106,7 +109,8 @@ def create_gate(config: EnergyConfig, power: PowerSource, learnt: Learnt | None 
     panel, battery = known.panel, known.battery
     device, gate = board(config.board), config.gate
     planner = create_planner(gate, battery, device, panel)
-    return Gate(gate, battery, device, Forecaster(panel), planner=planner, speed=power.speed)
+    outside = OutsideForecast(config.forecast, panel) if config.forecast is not None else None
+    return Gate(gate, battery, device, Forecaster(panel, outside=outside), planner=planner, speed=power.speed)
 
 
 def create_meter(config: EnergyConfig) -> Meter:

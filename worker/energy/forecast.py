@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from worker.energy.outside import OutsideForecast
 from worker.energy.panel import Panel
 
 STEP_S = 900
@@ -20,8 +21,10 @@ _MAX_INDEX = 1.2
 _LEADS = (1, 8, 32)  # daylight steps ahead at which the errors are learnt
 _QUANTILE = 0.1
 _LEARNING_RATE = 0.02
+_ERROR_RATE = 0.01
+_OUTSIDE_RISES_STEPS = 8.0  # daylight steps after which a weather service knows more than the last hours
 _KEPT_STEPS = 1000
-_SNAPSHOT_VERSION = 2
+_SNAPSHOT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,15 @@ class Forecast:
 
 class Forecaster:
     """Learns the clear-sky index of its own panel and projects it; which index it exceeds nine times in ten is learnt
-    for some leads and lies between them in between."""
+    for some leads and lies between them in between.
 
-    def __init__(self, panel: Panel, *, index: float = 0.5) -> None:
-        self._panel = panel
+    A weather service's forecast, where there is one, has the say over what is hours ahead, as far as it has proven
+    better than the own one for a day ahead (inverse squared errors).
+    """
+
+    def __init__(self, panel: Panel, *, index: float = 0.5, outside: OutsideForecast | None = None) -> None:
+        self._panel, self._outside = panel, outside
+        self._errors = [0.06, 0.06]  # mean squared errors of the index: own, a day ahead, and the service's
         self._clear: dict[int, float] = {}  # clear-sky power by step number, of the steps asked for lately
         self._recent: list[tuple[float, float]] = []  # (available, clear) of the last daylight steps
         self._mean = index
@@ -70,12 +78,28 @@ class Forecaster:
         self._day[1] += available_w
         self._day[2] += clear
         index = available_w / clear
+        self._compare(at, index)
         for k, lead in enumerate(_LEADS):
             if len(self._past) >= lead:
                 below = index - _expected(self._past[-lead], lead) < self._low[k]
                 self._low[k] += _LEARNING_RATE * (_QUANTILE - below)
         self._recent = [*self._recent[1 - _RECENT_STEPS :], (available_w, clear)]
         self._past = [*self._past[1 - _LEADS[-1] :], self._known()]
+
+    def _compare(self, at: float, index: float) -> None:
+        said = self._outside.index(at) if self._outside is not None else None
+        if said is None or len(self._past) < _LEADS[-1]:
+            return
+        for k, expected in enumerate((_expected(self._past[-_LEADS[-1]], _LEADS[-1]), said)):
+            self._errors[k] += _ERROR_RATE * ((index - expected) ** 2 - self._errors[k])
+
+    def _blended(self, own: float, at: float, lead: int) -> float:
+        said = self._outside.index(at) if self._outside is not None else None
+        if said is None:
+            return own
+        share = self._errors[0] / (self._errors[0] + self._errors[1])
+        share *= 1.0 - math.exp(-(lead - 1) / _OUTSIDE_RISES_STEPS)
+        return own + share * (said - own)
 
     def _clear_w(self, step: int) -> float:
         if step not in self._clear:
@@ -94,6 +118,8 @@ class Forecaster:
 
     def forecast(self, at: float, hours: float = 24.0) -> Forecast:
         """The panel's power over the next `hours`, from the step that holds `at` on."""
+        if self._outside is not None:
+            self._outside.refresh()
         known = self._known()
         daylight = 0
         mean, low = [], []
@@ -103,7 +129,7 @@ class Forecaster:
             if clear >= 0.05 * self._panel.peak_w:
                 daylight += 1
             lead = max(1, daylight)
-            expected = _expected(known, lead)
+            expected = self._blended(_expected(known, lead), (step + 0.5) * STEP_S, lead)
             mean.append(expected * clear)
             low.append(max(0.0, expected + self._lower(lead)) * clear)
         return Forecast(at, STEP_S, tuple(mean), tuple(low))
@@ -124,6 +150,7 @@ class Forecaster:
             "day": list(self._day),
             "past": [list(known) for known in self._past],
             "low": list(self._low),
+            "errors": list(self._errors),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -135,6 +162,7 @@ class Forecaster:
         self._day = list(snapshot["day"])
         self._past = [(a, b, c) for a, b, c in snapshot["past"]]
         self._low = list(snapshot["low"])
+        self._errors = list(snapshot["errors"])
 
 
 def _expected(known: tuple[float, float, float], lead: int) -> float:
