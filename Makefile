@@ -52,7 +52,7 @@ test-contracts-long: setup ## 10,000 steps beside the original and as many whose
 bench-gas: setup ## gas of our contracts beside that of the original, step by step
 	@brownie compile --all >/dev/null && exec .venv/bin/python -m benchmarks.gas
 
-bench-dapps: engine setup ## images, their reproducibility and golden inputs, motion detection beside OpenCV's
+bench-dapps: engine setup ## images, their reproducibility and golden inputs, motion detection beside OpenCV's, faults that the weather station finds
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.dapps
 
 bench-energy: setup ## the energy gate against its rivals over years of sun; writes build/bench/energy.json

@@ -6,6 +6,7 @@ Writes build/bench/dapps.json:
     golden      {name: {platform: {digest, seconds, ok}}}: the golden input, as a worker runs it, emulated if needed
     sequences   {sequence: {method: {f_measure, fps, rss_mb}}}: ours beside OpenCV's, see benchmarks/motion.py
     emulated    {platform: {method: {fps, rss_mb}}}
+    weather     {faults, forecast, speed}: the weather station, see benchmarks/weather.py
     from_nothing_s, unchanged_s     all dapps built and pushed, with downloads and an empty cache; and once more
     reproducible                    two clones, built under different conditions, gave the same digests
     same_digest_on_all_architectures    every golden input gave the digest of its dapp.yaml on every platform
@@ -31,7 +32,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import motion
+from benchmarks import motion, weather
 from ops.console import ROOT, SetupError
 from ops.engine import find_engine
 from ops.ports import free_port
@@ -48,6 +49,8 @@ FROM_NOTHING_S, UNCHANGED_S = 60.0, 3.0
 LARGEST = {"motion-detection": 20_000_000, "weather-station": 18_000_000}
 #: Ours against MOG2: frames a second, natively and emulated, and native resident memory.
 FASTER, FASTER_EMULATED, SMALLER = 2, 3, 3
+#: Of the weather station's quality control, over all kinds of injected faults.
+LEAST_F1, CLEAN_FLAGGED = 0.80, 0.005
 #: What must not matter: the second clone is built so.
 ELSEWHERE = {"TZ": "Pacific/Chatham", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "7", "HOME": "/nonexistent"}
 BUILD_TIMEOUT_S = 900
@@ -77,6 +80,7 @@ def measure(sequences: Path | None, work: Path) -> dict[str, Any]:
         "reproducible": all(each == digests[0] for each in digests),
         "same_digest_on_all_architectures": all(run.ok for each in runs.values() for run in each),
         **_motion(motion.measure(sequences, say=print)),
+        "weather": weather.measure(None),
     }
     return {**found, "faults": faults(found)}
 
@@ -98,6 +102,11 @@ def faults(found: Mapping[str, Any]) -> list[str]:
         for platform, image in found["dapps"].get(name, {}).items():
             if image["compressed_bytes"] > largest:
                 wrong.append(f"{name} for {platform}: {image['compressed_bytes']} bytes of {largest}")
+    quality = found["weather"]["faults"]["all"]
+    if quality["f1"] < LEAST_F1:
+        wrong.append(f"weather: F1 {quality['f1']} of {LEAST_F1}")
+    if quality["clean_flagged"] >= CLEAN_FLAGGED:
+        wrong.append(f"weather: {quality['clean_flagged']:.2%} of clean values flagged")
     return wrong + _motion_faults(found)
 
 
@@ -226,6 +235,10 @@ def _show(found: Mapping[str, Any]) -> None:
                 f" {image['unpacked_bytes'] / 1e6:5.1f} MB unpacked, built in {image['build_s']:.1f} s,"
                 f" again {image['rebuild_s']:.1f} s, golden input {'ok' if run['ok'] else 'DIFFERS'}"
             )
+    quality = found["weather"]["faults"]["all"]
+    print(
+        f"weather-station    faults found with F1 {quality['f1']}, {quality['clean_flagged']:.2%} of clean values flagged"
+    )
     print(f"all from nothing, pushed: {found['from_nothing_s']} s; nothing changed: {found['unchanged_s']} s")
     print("\n".join(found["faults"]) or "every goal met")
 

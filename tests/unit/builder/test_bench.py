@@ -13,6 +13,7 @@ GOOD = {
         "motion-detection": {"linux/arm64": {"compressed_bytes": 20_000_000}},
         "template": {"linux/arm64": {"compressed_bytes": 99_000_000}},
     },
+    "weather": {"faults": {"all": {"f1": 0.8, "clean_flagged": 0.0049}}},
     "sequences": {
         "street": {
             "ours": {"f_measure": 0.91, "fps": 200.0, "rss_mb": 20.0},
@@ -45,6 +46,8 @@ def test_every_goal_met():
         ({"from_nothing_s": 60.1}, "from nothing"),
         ({"unchanged_s": 3.1}, "nothing changed"),
         ({"dapps": {"weather-station": {"linux/arm/v7": {"compressed_bytes": 18_000_001}}}}, "weather-station for"),
+        ({"weather": {"faults": {"all": {"f1": 0.79, "clean_flagged": 0.0}}}}, "weather: F1 0.79"),
+        ({"weather": {"faults": {"all": {"f1": 0.9, "clean_flagged": 0.005}}}}, "0.50% of clean values"),
         (ours("sequences", "street", fps=199.0), "street: 199.0 frames/s"),
         (ours("sequences", "street", rss_mb=20.1), "street: 20.1 MB"),
         (ours("sequences", "street", f_measure=0.9), "another method has 0.9"),
