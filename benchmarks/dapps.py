@@ -236,9 +236,8 @@ def _show(found: Mapping[str, Any]) -> None:
                 f" again {image['rebuild_s']:.1f} s, golden input {'ok' if run['ok'] else 'DIFFERS'}"
             )
     quality = found["weather"]["faults"]["all"]
-    print(
-        f"weather-station    faults found with F1 {quality['f1']}, {quality['clean_flagged']:.2%} of clean values flagged"
-    )
+    flagged = f"{quality['clean_flagged']:.2%} of clean values flagged"
+    print(f"weather-station    faults found with F1 {quality['f1']}, {flagged}")
     print(f"all from nothing, pushed: {found['from_nothing_s']} s; nothing changed: {found['unchanged_s']} s")
     print("\n".join(found["faults"]) or "every goal met")
 
