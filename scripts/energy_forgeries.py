@@ -18,6 +18,7 @@ from poco.energy import DAY_S, Claim, Entry, Ledger, Record, claim_of, dump
 from poco.hexes import ZERO_BYTES32
 from poco.limits import elevation
 from scripts.energy_life import live
+from sdk.energy.report import in_words
 from worker.energy import EnergyConfig
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "energy"
@@ -163,7 +164,7 @@ def main() -> None:
     for name, what, ledger, number in _all(forger):
         (FOLDER / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in dump(ledger)))
         found = first(ledger, anchors)
-        said = "accepted" if found is None else f"entry {found.number}: {found.check}: {found.why}"
+        said = "accepted" if found is None else in_words(found)
         print(f"{name:<11} {what}{'' if number is None else f' (entry {number})'}\n            -> {said}")
 
 

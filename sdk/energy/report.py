@@ -74,9 +74,7 @@ class Report:
             "anchored  " + ("not looked at" if self.anchored is None else f"{self.anchored} days on the chain"),
         ]
         if self.found:
-            one = self.found[0]
-            what = f"entry {one.number}, {_instant(one.start)}" if one.number is not None else f"day {_day(one.start)}"
-            lines += [f"BAD       {what}: {one.check}: {one.why}"]
+            lines += [f"BAD       {in_words(self.found[0])}"]
             if len(self.found) > 1:
                 lines.append(f"          and {len(self.found) - 1} more (--json names all)")
         else:
@@ -126,6 +124,12 @@ def audit(ledger: Ledger, window: int, anchors: dict[int, Claim] | None = None) 
 
 def _wh(mwh: int) -> str:
     return f"{mwh / 1000:10.1f} Wh"
+
+
+def in_words(found: Finding) -> str:
+    """Which entry or day it is, which check it failed, and why."""
+    where = f"day {_day(found.start)}" if found.number is None else f"entry {found.number}, {_instant(found.start)}"
+    return f"{where}: {found.check}: {found.why}"
 
 
 def _instant(seconds: int) -> str:
