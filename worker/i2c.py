@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -56,6 +56,29 @@ def open_bus(number: int) -> I2cBus:
         raise BadInputError(
             f"this user may not use /dev/i2c-{number}", hint="sudo usermod -aG i2c <user>, then log in again"
         ) from None
+
+
+class LazyBus:
+    """A bus that is opened at its first use, and again after `close`.
+
+    Args:
+        number: of the bus.
+        opener: opens it.
+    """
+
+    def __init__(self, number: int, opener: Callable[[int], I2cBus]) -> None:
+        self._number, self._open = number, opener
+        self._bus: I2cBus | None = None
+
+    def get(self) -> I2cBus:
+        if self._bus is None:
+            self._bus = self._open(self._number)
+        return self._bus
+
+    def close(self) -> None:
+        if self._bus is not None:
+            self._bus.close()
+            self._bus = None
 
 
 @contextmanager

@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from poco.energy import DAY_S, Entry, Profile, Record
 from poco.errors import BadInputError
 from poco.wire import StatusUpdate
 from worker.core import Replicate, Report, Worker
+from worker.database import Database, connect, connect_to_read
 from worker.table import Stage
 
 _SCHEMA = """
@@ -118,19 +117,16 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-class Journal:
+class Journal(Database):
     """One worker's journal. Methods may be called from any thread; each is one transaction."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
-        self._lock = threading.RLock()
+        super().__init__(path)
         if read_only:
-            if not path.exists():
-                raise BadInputError(f"there is no journal {path}", hint="start the worker once: python -m worker")
-            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+            self._db = connect_to_read(path, "is no journal")
             return
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._db = connect(path)
         path.chmod(0o600)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -141,26 +137,6 @@ class Journal:
                 f"{path} was written by another version ({version})", hint="give this worker a new data_dir"
             )
         self.set_note("version", _VERSION)
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on disk when it ends."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
 
     def _write(self, query: str, *values: Any) -> None:
         with self.transaction() as db:

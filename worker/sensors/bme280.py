@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.i2c import DeviceError, I2cBus, open_bus, talking
+from worker.i2c import DeviceError, I2cBus, LazyBus, open_bus, talking
 from worker.sensors.config import Bme280 as Config
 from worker.sensors.reading import Reading
 
@@ -87,8 +87,7 @@ class Bme280:
         bus: Callable[[int], I2cBus] = open_bus,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._config, self._open, self._pause = config, bus, pause
-        self._bus: I2cBus | None = None
+        self._config, self._bus, self._pause = config, LazyBus(config.bus, bus), pause
         self._words: Calibration | None = None
 
     def read(self, now: float) -> Reading:  # noqa: ARG002  (it measures when it is asked)
@@ -119,17 +118,15 @@ class Bme280:
 
     def close(self) -> None:
         """See `WeatherSensor.close`."""
-        if self._bus is not None:
-            self._bus.close()
-        self._bus = self._words = None
+        self._bus.close()
+        self._words = None
 
     def _ready(self) -> tuple[I2cBus, Calibration]:
         """The bus, and the words of the chip that was found there."""
-        if self._bus is None:
-            self._bus = self._open(self._config.bus)
+        bus = self._bus.get()
         if self._words is None:
             where = self._config.address
-            chip = self._bus.read_byte_data(where, _ID)
+            chip = bus.read_byte_data(where, _ID)
             if chip != CHIP_ID:
                 name = _OTHERS.get(chip, "none of Bosch's")
                 self.close()
@@ -137,10 +134,10 @@ class Bme280:
                     f"the chip at address 0x{where:02x} has id 0x{chip:02x} ({name}), a BME280 has 0x{CHIP_ID:02x}",
                     "set `address` to the BME280's (0x76 or 0x77); a BMP280 looks alike and measures no humidity",
                 )
-            self._bus.write_byte_data(where, _CONFIG, 0)
-            low = bytes(self._bus.read_i2c_block_data(where, 0x88, 26))
-            self._words = Calibration.parse(low, bytes(self._bus.read_i2c_block_data(where, 0xE1, 7)))
-        return self._bus, self._words
+            bus.write_byte_data(where, _CONFIG, 0)
+            low = bytes(bus.read_i2c_block_data(where, 0x88, 26))
+            self._words = Calibration.parse(low, bytes(bus.read_i2c_block_data(where, 0xE1, 7)))
+        return bus, self._words
 
 
 def _compensated(words: Calibration, data: bytes) -> Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from worker.i2c import I2cBus, open_bus, talking
+from worker.i2c import I2cBus, LazyBus, open_bus, talking
 from worker.sensors.config import Bh1750 as Bh1750Config
 from worker.sensors.config import ReferenceCell as CellConfig
 from worker.sensors.reading import Reading
@@ -33,21 +33,19 @@ class Bh1750:
         bus: Callable[[int], I2cBus] = open_bus,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._config, self._open, self._pause = config, bus, pause
-        self._bus: I2cBus | None = None
+        self._config, self._bus, self._pause = config, LazyBus(config.bus, bus), pause
 
     def read(self, now: float) -> Reading:  # noqa: ARG002
         """See `WeatherSensor.read`; light beyond its range is unknown."""
         where = self._config.address
         with talking("BH1750", self._config.bus, where):
-            if self._bus is None:
-                self._bus = self._open(self._config.bus)
+            bus = self._bus.get()
             for code in (_POWER_ON, _MT_HIGH | _MT >> 5, _MT_LOW | _MT & 0x1F, _ONCE):
-                self._bus.write_byte(where, code)
+                bus.write_byte(where, code)
             self._pause(_SECONDS)
             # reading needs no register: switching on what is on keeps the result, and gives the bus a command to send
-            high, low = self._bus.read_i2c_block_data(where, _POWER_ON, 2)
-            self._bus.write_byte(where, _POWER_DOWN)
+            high, low = bus.read_i2c_block_data(where, _POWER_ON, 2)
+            bus.write_byte(where, _POWER_DOWN)
         counts = high << 8 | low
         if counts == _FULL:
             return {"irradiance_wm2": None}
@@ -62,24 +60,20 @@ class Bh1750:
 
     def close(self) -> None:
         """See `WeatherSensor.close`."""
-        if self._bus is not None:
-            self._bus.close()
-            self._bus = None
+        self._bus.close()
 
 
 class ReferenceCell:
     """A cell whose short-circuit current, measured by an INA219, is proportional to irradiance."""
 
     def __init__(self, config: CellConfig, bus: Callable[[int], I2cBus] = open_bus) -> None:
-        self._config, self._open = config, bus
-        self._bus: I2cBus | None = None
+        self._config, self._bus = config, LazyBus(config.bus, bus)
 
     def read(self, now: float) -> Reading:  # noqa: ARG002
         """See `WeatherSensor.read`; a current beyond the range is unknown, a small negative one is an offset."""
         with talking("INA219", self._config.bus, self._config.address):
-            if self._bus is None:
-                self._bus = self._open(self._config.bus)
-            high, low = self._bus.read_i2c_block_data(self._config.address, _SHUNT_REGISTER, 2)
+            bus = self._bus.get()
+            high, low = bus.read_i2c_block_data(self._config.address, _SHUNT_REGISTER, 2)
         steps = int.from_bytes(bytes((high, low)), "big", signed=True)
         if abs(steps) >= _SHUNT_FULL:
             return {"irradiance_wm2": None}
@@ -94,9 +88,7 @@ class ReferenceCell:
 
     def close(self) -> None:
         """See `WeatherSensor.close`."""
-        if self._bus is not None:
-            self._bus.close()
-            self._bus = None
+        self._bus.close()
 
 
 def _shown(reading: Reading) -> str:

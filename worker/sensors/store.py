@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poco.errors import BadInputError
+from worker.database import Database, connect, connect_to_read
 from worker.sensors.config import Keep
 from worker.sensors.reading import COLUMNS, Reading
 
@@ -45,7 +43,7 @@ class Message:
     retain: bool = False
 
 
-class Store:
+class Store(Database):
     """One device's store. Methods may be called from any thread; each is one transaction.
 
     Args:
@@ -54,13 +52,11 @@ class Store:
     """
 
     def __init__(self, path: Path, keep: Keep, *, read_only: bool = False) -> None:
-        self.path, self._keep = path, keep
+        super().__init__(path)
+        self._keep = keep
         self.set_aside: Path | None = None
-        self._lock = threading.RLock()
         if read_only:
-            if not path.exists():
-                raise BadInputError(f"there are no readings in {path}", hint="start the worker once: python -m worker")
-            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+            self._db = connect_to_read(path, "are no readings in")
             return
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -75,7 +71,7 @@ class Store:
             self._db = self._opened()
 
     def _opened(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=30)
+        db = connect(self.path)
         try:
             self.path.chmod(0o600)
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -90,26 +86,6 @@ class Store:
             raise
         return db
 
-    def close(self) -> None:
-        """End; nothing is lost without."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
-
     # readings
 
     def reading_kept(self, at: int, reading: Reading, say: Callable[[float], tuple[Message, ...]]) -> None:
@@ -120,7 +96,7 @@ class Store:
             reading: all columns.
             say: the messages, told the millimetres of rain since the first reading.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             marks = ", ".join("?" * (1 + len(COLUMNS)))
             values = (at, *(reading.get(name) for name in COLUMNS))
             db.execute(f"INSERT OR REPLACE INTO readings VALUES ({marks})", values)  # noqa: S608
@@ -150,7 +126,7 @@ class Store:
 
     def queue(self, *messages: Message) -> None:
         """Let messages wait for the broker."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._queue(db, messages)
 
     def _queue(self, db: sqlite3.Connection, messages: tuple[Message, ...]) -> None:
@@ -173,7 +149,7 @@ class Store:
 
     def delivered(self, number: int) -> None:
         """The broker has this message and all before it."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM outbox WHERE id <= ?", (number,))
 
     # analyses
@@ -182,7 +158,7 @@ class Store:
         self, program: str, start: float, end: float, summary: Mapping[str, object], *messages: Message
     ) -> None:
         """Keep what a program found in that span, and what is to be published because of it."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO analyses (program, start, end, summary) VALUES (?, ?, ?, ?)",
                 (program, start, end, json.dumps(summary)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from worker.i2c import DeviceError, I2cBus, open_bus, talking
+from worker.i2c import DeviceError, I2cBus, LazyBus, open_bus, talking
 from worker.sensors.config import WindVane as Config
 from worker.sensors.reading import Reading
 
@@ -44,8 +44,7 @@ class WindVane:
         bus: Callable[[int], I2cBus] = open_bus,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._config, self._open, self._pause = config, bus, pause
-        self._bus: I2cBus | None = None
+        self._config, self._bus, self._pause = config, LazyBus(config.bus, bus), pause
 
     def read(self, now: float) -> Reading:  # noqa: ARG002
         """See `WeatherSensor.read`; a voltage that no direction has (a broken wire, between two) is unknown."""
@@ -63,23 +62,20 @@ class WindVane:
 
     def close(self) -> None:
         """See `WeatherSensor.close`."""
-        if self._bus is not None:
-            self._bus.close()
-            self._bus = None
+        self._bus.close()
 
     def _volts(self) -> float:
         where = self._config.address
         with talking("ADS1115", self._config.bus, where):
-            if self._bus is None:
-                self._bus = self._open(self._config.bus)
-            self._bus.write_i2c_block_data(where, _CONFIG, [_START | self._config.input << 4, _SETTINGS])
+            bus = self._bus.get()
+            bus.write_i2c_block_data(where, _CONFIG, [_START | self._config.input << 4, _SETTINGS])
             for _ in range(_PATIENCE):
                 self._pause(_SECONDS)
-                if self._bus.read_i2c_block_data(where, _CONFIG, 2)[0] & _READY:
+                if bus.read_i2c_block_data(where, _CONFIG, 2)[0] & _READY:
                     break
             else:
                 raise DeviceError("the ADS1115 does not end its conversion", "cut its power for a second")
-            data = bytes(self._bus.read_i2c_block_data(where, _CONVERSION, 2))
+            data = bytes(bus.read_i2c_block_data(where, _CONVERSION, 2))
         return int.from_bytes(data, "big", signed=True) * _VOLTS_PER_STEP
 
     def _direction(self, share: float) -> float | None:
