@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert
 
 from chain.wallet import Wallet
 from poco.errors import Cause
@@ -16,23 +15,20 @@ from poco.ids import authorization_hash
 from poco.states import PENDING_REPLICATE, Presence
 from poco.states import ReplicateStatus as R
 from poco.wire import Notification, NotificationType, Start, Verdict
-from scheduler import core, matcher, store
+from scheduler import core, store
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.bell import Bell
 from scheduler.funds import Funds
+from scheduler.leasing import Leasing
 from scheduler.log import log
 from scheduler.presence import Roll, Seen
 from scheduler.store import Store
 
-#: How many tasks one round of leasing looks at, and how many a round of the clock.
+#: How many tasks a round of the clock looks at.
 BATCH = 500
-#: How long it is believed that an app has no image for a platform: images are pushed, and workers may lie.
-BARRED_SECONDS = 3600
 #: A worker may be so late in naming a task that it runs.
 UNNAMED_SECONDS = 30
-#: More than any stake.
-RICH = 2**256
 #: All who wait are looked at again so often: stakes, retries and clocks change without an event.
 EVERYBODY_SECONDS = 3
 
@@ -57,9 +53,8 @@ class Engine:
         #: set when there is something to lease, and when there is something to send
         self.work_to_lease = threading.Event()
         self.work_to_send = threading.Event()
-        self._vacant = True
-        self._arriving = threading.Lock()
-        self._arrivals: set[str] = set()
+        self.leasing = Leasing(database, roll, funds, self.bell, apply=self.apply, now=self.now)
+        self._acking = threading.Lock()
         self._acked: dict[str, int] = {}
         #: presence (and end of sleep) for which a worker's tasks were last looked at
         self._seen_as: dict[str, tuple[Presence, int | None]] = {}
@@ -112,13 +107,12 @@ class Engine:
             elif isinstance(effect, m.Send):
                 self.work_to_send.set()
             elif isinstance(effect, m.Vacancy):
-                self._vacant = True
+                self.leasing.vacant()
                 self.work_to_lease.set()
 
     def arrived(self, wallet: str) -> None:
         """A worker has opened a poll, or has told what it is."""
-        with self._arriving:
-            self._arrivals.add(wallet)
+        self.leasing.arrived(wallet)
         self.work_to_lease.set()
 
     def report(self, task_id: str, worker: str, event: m.Reported) -> Verdict | None:
@@ -129,7 +123,7 @@ class Engine:
 
     def fetch(self, wallet: str, acked: int) -> list[Notification]:
         """What the worker has not acknowledged (the rest is deleted at the next `flush`: every poll says it again)."""
-        with self._arriving:
+        with self._acking:
             self._acked[wallet] = max(acked, self._acked.get(wallet, -1))
         with self.store.read() as db:
             return store.unacked(db, wallet, acked)
@@ -164,7 +158,7 @@ class Engine:
 
     def flush(self) -> None:
         """Write down who was heard of and what was acknowledged."""
-        with self._arriving:
+        with self._acking:
             acked, self._acked = self._acked, {}
         if self.roll.dirty or acked:
             with self.store.write() as db:
@@ -184,94 +178,6 @@ class Engine:
             if presence is Presence.LOST or too_late:
                 log("worker_lost", level="warning", worker=seen.wallet, task=task_id, presence=presence.value)
                 self.apply(task_id, m.WorkerLost(seen.wallet))
-
-    # --- leases
-
-    def lease(self, *, everybody: bool = False) -> None:
-        """Give waiting workers what they can do; say why where they get nothing.
-
-        Args:
-            everybody: look at all who wait, not only at those who have come since the last time.
-        """
-        with self._arriving:
-            arrived, self._arrivals = self._arrivals, set()
-        everybody, self._vacant = everybody or self._vacant, False
-        now = self.now()
-        with self.store.read() as db:
-            tasks = [task for task in store.wanted_tasks(db, BATCH) if core.wants_worker(task, now)]
-            learned = select(t.missing_images).where(t.missing_images.c.learned_at > now - BARRED_SECONDS)
-            barred = {(row.app, row.platform) for row in db.execute(learned)}
-            given = store.leases_not_begun(db)
-        polling = self.bell.open_polls()
-        if not tasks:
-            self.roll.explain_all(polling, "no task waits for a worker")
-            return
-        wallets = polling if everybody else polling & arrived
-        for seen in sorted(filter(None, map(self.roll.get, wallets)), key=lambda s: s.last_seen):
-            tasks = self._lease_to(seen, tasks, barred, given.get(seen.wallet, []), now)
-        self._exhaust(tasks, barred, now)
-
-    def _lease_to(
-        self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], given: list[str], now: int
-    ) -> list[m.Task]:
-        while True:
-            # the chain is asked for its stake and its energy only where everything else fits
-            candidate = replace(self._candidate(seen, now), given=sum(one not in seen.running for one in given))
-            choice = matcher.choose(replace(candidate, stake=RICH, green=True), tasks, barred, now)
-            standing = self.funds.standing(seen.wallet) if choice.task is not None else None
-            if choice.task is not None:
-                green = not choice.task.green or self.funds.is_green(seen.wallet) is True
-                candidate = replace(candidate, stake=standing.stake if standing else None, green=green)
-                choice = matcher.choose(candidate, tasks, barred, now)
-            self.roll.explain(seen.wallet, choice.reason)
-            if choice.task is None or standing is None:
-                return tasks
-            self.funds.forget(seen.wallet)
-            done = self.apply(choice.task.id, m.Leased(seen.wallet, standing.weight))
-            if any(isinstance(effect, m.Authorize) for effect in done):
-                log("lease", task=choice.task.id, worker=seen.wallet, name=seen.name)
-                given = [*given, choice.task.id]
-            with self.store.read() as db:
-                changed = store.load_task(db, choice.task.id)
-            tasks = [task for task in tasks if task.id != choice.task.id]
-            if changed is not None and core.wants_worker(changed, now):
-                tasks.append(changed)
-
-    def _candidate(self, seen: Seen, now: int) -> matcher.Candidate:
-        return matcher.Candidate(
-            wallet=seen.wallet,
-            platforms=seen.platforms,
-            presence=self.roll.presence(seen, now),
-            free_slots=seen.free_slots,
-            stake=None,
-            resume_at=seen.resume_at,
-        )
-
-    def _exhaust(self, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> None:
-        """Where nobody is left who could do it, the failure is the task's: what was met, or a missing image."""
-        suspects = [
-            task
-            for task in tasks
-            if not task.exhausted
-            and (any(r.status is R.FAILED for r in task.replicates) or any(app == task.app for app, _ in barred))
-        ]
-        if not suspects:
-            return
-        workers = [self._candidate(seen, now) for seen in self.roll.all() if seen.registered]
-        for task in suspects:
-            if not any(matcher.could_still(worker, task, ()) or task.replicate(worker.wallet) for worker in workers):
-                continue  # nobody is there: whoever comes may be able
-            able = [worker for worker in workers if matcher.could_still(worker, task, barred)]
-            if not any(self._has_means(worker.wallet, task) for worker in able):
-                log("exhausted", level="warning", task=task.id)
-                self.apply(task.id, m.Exhausted())
-
-    def _has_means(self, wallet: str, task: m.Task) -> bool:
-        """Stake, and energy where it is asked for; also where the chain does not say: then it is waited for."""
-        if task.green and self.funds.is_green(wallet) is False:
-            return False
-        standing = self.funds.standing(wallet)
-        return standing is None or standing.stake >= task.worker_stake
 
     # --- effects
 
@@ -340,7 +246,7 @@ class Clock(threading.Thread):
                 if self._ready():
                     again = now - looked >= EVERYBODY_SECONDS
                     looked = now if again else looked
-                    self._engine.lease(everybody=again)
+                    self._engine.leasing.lease(everybody=again)
             except Exception as error:  # one bad round must not end the clock
                 log("clock_failed", level="error", error=repr(error))
                 self._stopping.wait(1)
