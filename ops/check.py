@@ -36,7 +36,7 @@ PYTEST = [
     "--dist=loadfile",
 ]
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
-TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/e2e")
+TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance", "tests/e2e")
 NEEDS_ENGINE = frozenset({"integration", "e2e"})
 NO_TESTS_COLLECTED = 5  # pytest's exit code
 
@@ -72,6 +72,7 @@ def phases(left_out: str | None) -> list[Phase]:
         Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"], brownie_ports()),
         Phase("unit", "unit tests", [*PYTEST, "tests/unit", *select]),
         Phase("integration", "integration tests", [*PYTEST, "tests/integration", *select]),
+        Phase("integration", "acceptance tests", [*PYTEST, "tests/acceptance", *select]),
         Phase("e2e", "end-to-end test", [*PYTEST, "tests/e2e", *select]),
     ]
 
