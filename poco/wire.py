@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -53,7 +55,10 @@ class ErrorBody(Message):
 
 
 class PoolConfig(Message):
-    """What a worker must know of the pool before it logs in."""
+    """What a worker must know of the pool before it logs in; what may change while both run stands last.
+
+    `poll_seconds`: how long a poll is to be held open. `max_result_bytes`: larger results are not taken; None: not said.
+    """
 
     protocol: int
     chain_id: int
@@ -61,6 +66,12 @@ class PoolConfig(Message):
     workerpool: Address
     scheduler: Address
     poll_seconds: Seconds
+    max_result_bytes: Quantity | None = None
+
+    def version(self) -> str:
+        """16 hexadecimal digits that differ where anything differs (SHA-256 of the JSON with sorted keys)."""
+        said = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 class ChallengeRequest(Message):
@@ -162,8 +173,16 @@ class Notification(Message):
 
 
 class PollAnswer(Message):
+    """What lies ready for the worker.
+
+    `config`: the `PoolConfig.version` in force, where it differs `GET /config` is to be asked again; empty: not said.
+    `wait_seconds`: for the next poll, different for each worker so that they do not come all at once; None: not said.
+    """
+
     notifications: list[Notification]
     server_time: Seconds
+    config: Annotated[str, Field(max_length=64)] = ""
+    wait_seconds: Annotated[int, Field(ge=0, le=120)] | None = None
 
 
 class Logs(Message):
