@@ -24,7 +24,7 @@ from worker.runner import images
 from worker.runner.errors import Interrupted, RunError, engine
 from worker.runner.hardening import options
 from worker.runner.outputs import require_size
-from worker.runner.protocol import Control, Finished, RunSpec
+from worker.runner.protocol import Control, Finished, Output, RunSpec
 
 WORKER_LABEL, TASK_LABEL = "pew.worker", "pew.task"
 #: Set in the environment by who supervises this worker, who then finds its containers, whatever becomes of it.
@@ -34,6 +34,7 @@ _POLL_SECONDS = (0.05, 1.0)
 _DISK_SECONDS = 0.5
 _SAVE_SECONDS = 10.0
 _MAX_ATTEMPTS = 3
+_STREAMS = ({"stdout": True, "stderr": False}, {"stdout": False, "stderr": True})
 #: Exit codes of a container that something outside ended: killed, terminated, lost by the engine.
 _OUTSIDE = frozenset({137, 143, 255})
 
@@ -84,6 +85,30 @@ class DockerRunner:
                 return self._conclude(spec, row)
             container, row = self._take_up(spec, control, row)
             return self._watch(spec, control, container, row)
+
+    def output(self, task_id: str, cursor: str) -> Output:
+        """See `Runner.output`; the cursor holds the engine's time stamps of the last message of each stream."""
+        seen = cursor.split(" ") if cursor else ["", ""]
+        with engine():
+            container = self._find(self._name(task_id))
+            if container is None:
+                return Output("", "", cursor)
+            out, err = (self._written(container.id, stream, last) for stream, last in zip(_STREAMS, seen, strict=True))
+        return Output(out[0], err[0], f"{out[1]} {err[1]}")
+
+    def _written(self, container_id: str, stream: dict[str, bool], last: str) -> tuple[str, str]:
+        """(text, time stamp of its end) of one stream after a time stamp."""
+        since = int(_instant(last)) if last else None
+        text = b""
+        messages = self.client().api.logs(
+            container_id, **stream, timestamps=True, stream=True, follow=False, since=since
+        )
+        for message in messages:
+            stamp, _, line = message.partition(b" ")
+            if stamp.decode("ascii", "replace") > last:
+                last = stamp.decode("ascii", "replace")
+                text = (text + line)[-4 * MAX_LOG_CHARS :]
+        return text.decode("utf-8", "replace")[-MAX_LOG_CHARS:], last
 
     def trouble(self) -> str:
         """See `Runner.trouble`."""

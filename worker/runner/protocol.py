@@ -38,6 +38,15 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What a program wrote after some place; `cursor` names where it ends (at most 100 characters)."""
+
+    stdout: str
+    stderr: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """How the rest of the worker steers a run: `stop` gives it up, `halted` pauses it while it says yes."""
 
@@ -65,6 +74,17 @@ class Runner(Protocol):
         Raises:
             RunError: APP_COMPUTE_FAILED, APP_COMPUTE_TIMEOUT, OUTPUT_TOO_LARGE, CONTRIBUTION_TIMEOUT, INTERNAL_ERROR.
             Interrupted: `stop` said yes; the container is gone.
+        """
+        ...
+
+    def output(self, task_id: str, cursor: str) -> Output:
+        """What the program of a task has written so far after `cursor` (empty: from the beginning).
+
+        It may be called from another thread while `run` runs; of each stream the last `MAX_LOG_CHARS` characters come.
+        Nothing, with the same cursor, where nothing runs.
+
+        Raises:
+            RunError: the runtime does not answer.
         """
         ...
 
