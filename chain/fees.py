@@ -40,6 +40,11 @@ class Fee:
     limit: int
     tip: int | None = None
 
+    @property
+    def expected(self) -> int:
+        """What is likely paid: base fee and tip; the doubling of the base fee that `limit` leaves room for is rare."""
+        return self.limit if self.tip is None else (self.limit + self.tip) // 2
+
     def fields(self) -> dict[str, int]:
         """As parts of a transaction."""
         if self.tip is None:

@@ -24,6 +24,7 @@ GAS_LIMITS = {
     "initialize": 300_000,
     "contribute": 500_000,
     "reveal": 150_000,
+    "contributeAndFinalize": 900_000,
     "finalize": 900_000,
     "claim": 500_000,
     "reopen": 500_000,

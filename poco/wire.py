@@ -143,12 +143,16 @@ class NotificationType(StrEnum):
 
 
 class Start(Message):
-    """Data of `START`: the leave to contribute to one task."""
+    """Data of `START`: the leave to contribute to one task.
+
+    `finalize`: the scheduler takes the result first, for `contributeAndFinalize` (one transaction, of trust 1 alone).
+    """
 
     deal_id: Bytes32
     index: Quantity
     enclave_challenge: Address
     authorization: Signature
+    finalize: bool = False
 
 
 class CauseData(Message):

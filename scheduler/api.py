@@ -110,9 +110,10 @@ def build(s: Services) -> FastAPI:
         return _report(s, bytes32(task_id), body, wallet)
 
     @app.put("/results/{task_id}")
-    async def upload(task_id: str, request: Request, wallet: Worker) -> ResultLink:
+    async def upload(task_id: str, request: Request, wallet: Worker, digest: str | None = None) -> ResultLink:
         length = request.headers.get("content-length")
-        return await s.uploads.take(bytes32(task_id), wallet, length, request.stream())
+        claimed = bytes32(digest) if digest is not None else None
+        return await s.uploads.take(bytes32(task_id), wallet, length, request.stream(), claimed)
 
     @app.put("/workers/me/ledger/{day}", status_code=HTTPStatus.NO_CONTENT)
     def publish_ledger(day: Day, body: LedgerDay, wallet: Worker) -> None:

@@ -84,6 +84,11 @@ def wants_worker(task: Task, now: int) -> bool:
     )
 
 
+def may_finalize_alone(task: Task) -> bool:
+    """Whether one worker may bring this task to its end in one transaction (PoCo's contributeAndFinalize)."""
+    return task.trust <= 1 and task.status in OPEN and all(r.result_hash is None for r in task.replicates)
+
+
 def may_lease(task: Task, worker: str, now: int) -> bool:
     """Whether this worker may be given this task: it has not tried, or may try again after a fault not its own."""
     replicate = task.replicate(worker)
@@ -137,6 +142,8 @@ def _reopened(task: Task, event: m.Reopened, now: int) -> Outcome:
 
 
 def _finalized(task: Task, event: m.Finalized, now: int) -> Outcome:
+    if event.worker is not None and event.digest is not None:
+        task, _ = _revealed(task, m.Revealed(event.worker, event.digest), now)
     return replace(_forward(task, TaskStatus.COMPLETED), location=event.location or task.location, sent=None), ()
 
 

@@ -189,7 +189,11 @@ class Engine:
         elif isinstance(effect, m.Authorize):
             leave = self.wallet.sign_message(authorization_hash(effect.worker, task.id))
             start = Start(
-                deal_id=task.deal_id, index=task.index, enclave_challenge=ZERO_ADDRESS, authorization=leave
+                deal_id=task.deal_id,
+                index=task.index,
+                enclave_challenge=ZERO_ADDRESS,
+                authorization=leave,
+                finalize=core.may_finalize_alone(task),
             ).model_dump()
             store.add_notification(db, m.Notify(effect.worker, NotificationType.START, task.id, start), now)
 

@@ -161,7 +161,11 @@ class Reopened:
 
 @dataclass(frozen=True, slots=True)
 class Finalized:
+    """`worker` and `digest` where one worker contributed, revealed and finalized in this one transaction."""
+
     location: str | None
+    worker: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""`PUT /results/<task>`: take a stream, hold it against what was revealed on chain, keep it."""
+"""`PUT /results/<task>`: take a stream, hold it against what was revealed on chain, keep it.
+
+With `?digest=` the worker delivers before anything is on chain: the stream is held against that digest, and the worker
+finalizes with the location it is answered (contributeAndFinalize, of trust 1 alone).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,14 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from starlette.concurrency import run_in_threadpool
 
 from poco.ids import result_hash
+from poco.states import PENDING_REPLICATE
 from poco.wire import ResultLink
+from scheduler import core, results, store
 from scheduler import model as m
-from scheduler import results, store
 from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.log import log
@@ -42,16 +47,23 @@ class Uploads:
         for left in folder.glob(".upload-*"):
             left.unlink()
 
-    async def take(self, task_id: str, worker: str, length: str | None, body: AsyncIterator[bytes]) -> ResultLink:
+    async def take(
+        self, task_id: str, worker: str, length: str | None, body: AsyncIterator[bytes], claimed: str | None = None
+    ) -> ResultLink:
         """Receive, check and keep a result.
 
+        Args:
+            claimed: digest of a result that is delivered before it is contributed.
+
         Raises:
-            HttpError: 404 no such task, 409 nothing was revealed by this worker, 411, 413, 507.
-            ResultRefusedError: it does not hash to what was revealed.
+            HttpError: 404 no such task, 409 nothing was revealed by this worker (or: it is not alone on the task), 411,
+                413, 507.
+            ResultRefusedError: it does not hash to what was revealed (or claimed).
         """
         size = self._size(length)
-        task = await run_in_threadpool(self._revealed, task_id, worker)
-        if task.location is not None:
+        permit = self._revealed if claimed is None else self._alone
+        task = await run_in_threadpool(permit, task_id, worker)
+        if claimed is None and task.location is not None:
             async for _ in body:  # an answer in the midst of a request is lost
                 pass
             return ResultLink(location=task.location)
@@ -59,6 +71,8 @@ class Uploads:
         try:
             async with self._places:
                 await self._receive(path, size, body)
+                if claimed is not None:
+                    return await run_in_threadpool(self._keep_delivered, task, worker, path, claimed)
                 return await run_in_threadpool(self._check_and_keep, task, worker, path)
         finally:
             with suppress(FileNotFoundError):
@@ -95,6 +109,19 @@ class Uploads:
             )
         return task
 
+    def _alone(self, task_id: str, worker: str) -> m.Task:
+        task = self._find(task_id)
+        replicate = task.replicate(worker)
+        at_work = replicate is not None and (replicate.status in PENDING_REPLICATE or replicate.asked is not None)
+        if not at_work or not core.may_finalize_alone(task) or self._engine.now() >= task.contribution_deadline:
+            raise HttpError(
+                HTTPStatus.CONFLICT,
+                "NOT_ALONE",
+                f"task {task_id} is not {worker}'s to finalize alone",
+                "contribute the result, and upload it after the reveal is mined",
+            )
+        return task
+
     def _find(self, task_id: str) -> m.Task:
         with self._engine.store.read() as db:
             task = store.load_task(db, task_id)
@@ -119,6 +146,28 @@ class Uploads:
                 file.write(chunk)
         if got != size:
             raise HttpError(HTTPStatus.BAD_REQUEST, "WRONG_LENGTH", f"{got} bytes came, {size} were announced")
+
+    def _keep_delivered(self, task: m.Task, worker: str, path: Path, claimed: str) -> ResultLink:
+        found = results.check(path, callback=task.callback, limits=self._limits)
+        if found.digest != claimed:
+            raise ResultRefusedError(
+                f"the result has digest {found.digest}, {claimed} was claimed",
+                hint="upload the zip of /iexec_out as it was proven",
+                code="RESULT_MISMATCH",
+            )
+        cid, size = results.keep(path, self.folder)
+        with self._engine.store.write() as db:
+            r = t.results.c
+            before = db.execute(select(r.cid, r.worker).where(r.task_id == task.id)).first()
+            row = {"task_id": task.id, "cid": cid, "worker": worker, "size": size, "callback_data": found.callback}
+            db.execute(delete(t.results).where(r.task_id == task.id))
+            db.execute(insert(t.results).values(**row, stored_at=self._engine.now()))
+            if before is not None and before.worker == worker and before.cid != cid:
+                shared = db.execute(select(r.task_id).where(r.cid == before.cid)).first() is not None
+                if not shared:  # one delivery of each worker is kept
+                    (self.folder / before.cid).unlink(missing_ok=True)
+        log("delivered", task=task.id, worker=worker, cid=cid, bytes=size)
+        return ResultLink(location=f"/ipfs/{cid}")
 
     def _check_and_keep(self, task: m.Task, worker: str, path: Path) -> ResultLink:
         try:

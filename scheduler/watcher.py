@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -88,7 +89,7 @@ class Watcher(threading.Thread):
             events = self._chain.logs(first, last, TASK_EVENTS)
             if self._chain.block(last)[1] != last_hash:
                 return  # the chain is just changing its mind: look again
-            for event in events:
+            for event in merged(events):
                 self._take(event)
             with self._engine.store.write() as db:
                 _mark(db, last, last_hash)
@@ -199,10 +200,30 @@ class Watcher(threading.Thread):
             case "TaskReopen":
                 return m.Reopened()
             case "TaskFinalize":
-                return m.Finalized(on_chain_location(bytes.fromhex(args["results"])))
+                location = on_chain_location(bytes.fromhex(args["results"]))
+                return m.Finalized(location, args.get("worker"), args.get("digest"))
             case "TaskClaimed":
                 return m.Claimed()
         return None
+
+
+def merged(events: list[Event]) -> list[Event]:
+    """With the four events of a contributeAndFinalize as one: TaskFinalize, which names worker and digest too.
+
+    Told one by one they would have the scheduler ask for a reveal and an upload, and finalize, in between.
+    """
+    ends = {(e.tx_hash, e.args["taskid"]) for e in events if e.name == "TaskFinalize"}
+    reveals = {(e.tx_hash, e.args["taskid"]): e for e in events if e.name == "TaskReveal"}
+    alone = ends & reveals.keys()
+    kept = []
+    for event in events:
+        where = (event.tx_hash, event.args.get("taskid"))
+        if where not in alone:
+            kept.append(event)
+        elif event.name == "TaskFinalize":
+            said = reveals[event.tx_hash, event.args["taskid"]].args
+            kept.append(replace(event, args={**event.args, "worker": said["worker"], "digest": said["digest"]}))
+    return kept
 
 
 def _args(event: Event) -> dict[str, Any]:
