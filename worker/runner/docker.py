@@ -98,17 +98,19 @@ class DockerRunner:
 
     def _written(self, container_id: str, stream: dict[str, bool], last: str) -> tuple[str, str]:
         """(text, time stamp of its end) of one stream after a time stamp."""
+        written: list[tuple[str, bytes]] = []
         since = int(_instant(last)) if last else None
-        text = b""
-        messages = self.client().api.logs(
+        for message in self.client().api.logs(
             container_id, **stream, timestamps=True, stream=True, follow=False, since=since
-        )
-        for message in messages:
+        ):
             stamp, _, line = message.partition(b" ")
-            if stamp.decode("ascii", "replace") > last:
-                last = stamp.decode("ascii", "replace")
-                text = (text + line)[-4 * MAX_LOG_CHARS :]
-        return text.decode("utf-8", "replace")[-MAX_LOG_CHARS:], last
+            written.append((stamp.decode("ascii", "replace"), line))
+        if written and not written[-1][1].endswith(b"\n"):
+            # pieces of a long line have one time stamp: they are taken together, once its end is there
+            written = [one for one in written if one[0] != written[-1][0]]
+        new = [one for one in written if one[0] > last]
+        text = b"".join(line for _, line in new)[-4 * MAX_LOG_CHARS :]
+        return text.decode("utf-8", "replace")[-MAX_LOG_CHARS:], new[-1][0] if new else last
 
     def trouble(self) -> str:
         """See `Runner.trouble`."""
