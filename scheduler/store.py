@@ -1,20 +1,17 @@
-"""What the scheduler remembers: SQLite (WAL) through SQLAlchemy Core, with Alembic migrations.
+"""What the scheduler remembers, through SQLAlchemy Core.
 
-All changes of one event go into one transaction with its effects. A write transaction is exclusive in the process and
-in the file, so that what it read is still true when it commits.
+All changes of one event go into one transaction with its effects.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
@@ -23,6 +20,7 @@ from scheduler import tables as t
 from scheduler.core import wants_worker
 from scheduler.model import Notify, Replicate, Send, Task, Tx
 from scheduler.rules import due
+from scheduler.sqlite import Sqlite
 
 #: Rows in one statement (SQLite bounds its parameters).
 _CHUNK = 500
@@ -36,54 +34,26 @@ class Store:
     """The database at `path` (created and migrated when opened)."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writing = threading.RLock()
-        self._writer = _engine(path, "BEGIN IMMEDIATE")
-        self._reader = _engine(path, "BEGIN")
-        migrate(path)
+        self._database = Sqlite(path)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One exclusive transaction: all or nothing."""
-        with self._writing, self._writer.begin() as connection:
+        """One exclusive transaction: all or nothing; durable when this returns.
+
+        Raises:
+            CommitError: the database did not take the changes.
+        """
+        with self._database.write() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view that waits for nobody."""
-        with self._reader.begin() as connection:
+        with self._database.read() as connection:
             yield connection
 
     def close(self) -> None:
-        self._writer.dispose()
-        self._reader.dispose()
-
-
-def migrate(path: Path) -> None:
-    """Bring the database to the newest schema."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(files("scheduler") / "migrations"))
-    config.attributes["url"] = f"sqlite:///{path}"
-    command.upgrade(config, "head")
-
-
-def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=48, connect_args={"timeout": 30, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy says when a transaction begins
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+        self._database.close()
 
 
 # --- tasks

@@ -1,15 +1,11 @@
-"""Alembic's entry: migrations run on the database that the scheduler opens."""
+"""Alembic's entry: migrations run on the database that the scheduler opens, in the transaction that it began."""
 
 from __future__ import annotations
 
 from alembic import context
-from sqlalchemy import create_engine
 
 from scheduler.tables import metadata
 
-engine = create_engine(context.config.attributes["url"])
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -30,11 +30,11 @@ def database(tmp_path: Path) -> Store:
 
 
 def test_the_migrations_make_the_tables_of_the_code(database: Store) -> None:
-    found = inspect(database._writer)
-    for table in t.metadata.sorted_tables:
-        have = {c["name"]: c["nullable"] for c in found.get_columns(table.name)}
-        assert have == {c.name: c.nullable for c in table.columns}, table.name
     with database.read() as db:
+        found = inspect(db)
+        for table in t.metadata.sorted_tables:
+            have = {c["name"]: c["nullable"] for c in found.get_columns(table.name)}
+            assert have == {c.name: c.nullable for c in table.columns}, table.name
         assert db.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
