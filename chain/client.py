@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-import requests
 from eth_abi.abi import decode
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception
 from web3.types import FilterParams
 
 from chain import abi
 from chain.deployment import Deployment
+from chain.endpoints import Endpoints, Head
 from chain.model import Account, App, Category, Contribution, Dataset, Deal, Event, Part, Task, Workerpool
+from chain.settings import ChainSettings
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_ADDRESS, address, to_bytes, to_hex
 from poco.states import ChainTaskStatus, ContributionStatus
@@ -27,46 +29,73 @@ class Chain:
     """One hub on one network, read at the latest block.
 
     Args:
-        rpc_url: HTTP JSON-RPC endpoint.
+        rpc_urls: JSON-RPC endpoints over HTTP, the preferred one first; one alone may be given as text.
         deployment: where the contracts are.
-        timeout: seconds for one request.
+        settings: how far the endpoints are believed.
+        log: told when an endpoint fails and comes back: (event, fields).
     """
 
-    def __init__(self, rpc_url: str, deployment: Deployment, timeout: float = 20) -> None:
-        self.rpc_url = rpc_url
+    def __init__(
+        self,
+        rpc_urls: str | Sequence[str],
+        deployment: Deployment,
+        settings: ChainSettings | None = None,
+        log: Callable[..., None] | None = None,
+    ) -> None:
+        urls = [rpc_urls] if isinstance(rpc_urls, str) else list(rpc_urls)
+        self.rpc_url = urls[0]
         self.deployment = deployment
-        self.web3 = Web3(HTTPProvider(rpc_url, request_kwargs={"timeout": timeout}))
+        self.settings = settings or ChainSettings()
+        self.endpoints = Endpoints(urls, deployment.chain_id, self.settings, log)
+        self.web3 = Web3(self.endpoints)
         self.hub = self.contract("hub", deployment.hub)
         self.rlc = self.contract("rlc", deployment.rlc)
+
+    @property
+    def confirmations(self) -> int:
+        """Blocks, its own included, until a transaction counts as mined."""
+        return self.settings.depth(self.deployment.chain_id)
 
     def contract(self, kind: str, where: str) -> Any:
         """The web3 contract of one of `abi.CONTRACTS` at an address."""
         return self.web3.eth.contract(address=Web3.to_checksum_address(where), abi=abi.load(kind))
 
     def ask(self, question: Callable[[], Any]) -> Any:
-        """Run a request; ChainUnreachableError when the node does not answer."""
+        """Run a request; ChainUnreachableError when no node answers it."""
         try:
             return question()
-        except (requests.RequestException, ConnectionError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError) as error:
             raise ChainUnreachableError(
-                f"no chain answers at {self.rpc_url} ({type(error).__name__})",
-                hint="check the address of the node and that it runs",
+                f"no chain answers: {error}",
+                hint="check the addresses of the nodes and that they run",
                 code="CHAIN_UNREACHABLE",
             ) from None
 
     def check(self) -> None:
-        """BadInputError unless the node is on the deployment's chain and the hub is there."""
-        chain_id = self.ask(lambda: self.web3.eth.chain_id)
-        if chain_id != self.deployment.chain_id:
-            raise BadInputError(
-                f"the node at {self.rpc_url} is on chain {chain_id}, the deployment on {self.deployment.chain_id}",
-                hint="use the node or the deployment file of the other network",
-            )
+        """BadInputError unless the nodes are on the deployment's chain and the hub is there."""
+        self.endpoints.check()
         if not self.ask(lambda: self.web3.eth.get_code(Web3.to_checksum_address(self.deployment.hub))):
             raise BadInputError(
                 f"there is no hub at {self.deployment.hub}",
                 hint="the chain was started anew: deploy again (brownie run deploy --network <id>)",
             )
+
+    def agreed(self) -> AbstractContextManager[None]:
+        """What this thread reads in here decides about money: two endpoints must say the same, where there are two."""
+        return self.endpoints.agreement()
+
+    def head(self) -> Head:
+        """The newest block that any endpoint has."""
+        head: Head = self.ask(self.endpoints.head)
+        return head
+
+    def stale(self, now: float) -> str:
+        """Why the chain is out of service at that Unix time: its newest block is too old. Empty where it is not."""
+        bound = self.settings.block_age(self.deployment.chain_id)
+        if bound is None:
+            return ""
+        age = now - self.head().time
+        return f"the newest block is {age:.0f} s old (at most {bound})" if age > bound else ""
 
     def block_number(self) -> int:
         return int(self.ask(lambda: self.web3.eth.block_number))

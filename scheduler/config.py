@@ -8,6 +8,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from chain.settings import Endpoints, FeeSettings
 from poco.errors import BadInputError
 from poco.wire import Address
 
@@ -24,12 +25,11 @@ class Tls(BaseModel):
     key: Path
 
 
-class Config(BaseModel):
+class Config(Endpoints):
     """All settings. Relative paths are relative to the configuration file; spans are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rpc_url: Annotated[str, Field(pattern=r"^https?://")]
     deployment: Path
     workerpool: Address
     keystore: Path
@@ -45,6 +45,7 @@ class Config(BaseModel):
     #: silence after which a worker is UNKNOWN, and after which its tasks go to others
     unknown_after: Span = 30
     lost_after: Span = 120
+    fees: FeeSettings = FeeSettings()
     max_result_bytes: Annotated[int, Field(ge=1024, le=2**40)] = 256 * 2**20
     #: wallets that may log in; all where empty
     allowed_workers: list[Address] = []

@@ -41,7 +41,7 @@ class Scheduler:
         self.config = config
         deployment = deployments.load(config.deployment)
         wallet = wallets.load(config.keystore, wallets.read_password(config.password_file))
-        self.chain = Chain(config.rpc_url, deployment)
+        self.chain = Chain(config.rpc_urls, deployment, config.chain, log)
         self.chain.check()
         owner = self.chain.workerpool(config.workerpool).owner
         if owner != wallet.address:

@@ -47,7 +47,13 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--rpc", envvar="PEW_RPC", default="http://127.0.0.1:8545", show_default=True, help="The chain's node.")
+@click.option(
+    "--rpc",
+    envvar="PEW_RPC",
+    default="http://127.0.0.1:8545",
+    show_default=True,
+    help="The chain's node; several with commas.",
+)
 @click.option(
     "--deployment",
     envvar="PEW_DEPLOYMENT",

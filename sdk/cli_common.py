@@ -40,7 +40,7 @@ class Settings:
         from chain import deployment
         from chain.client import Chain
 
-        chain = Chain(self.rpc, deployment.load(self.deployment))
+        chain = Chain(self.rpc.split(","), deployment.load(self.deployment))
         chain.check()
         return chain
 

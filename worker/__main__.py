@@ -81,7 +81,7 @@ def run(config: WorkerConfig) -> int:
     log = Log(worker=config.name, wallet=key.address)
     with exclusive(config.data_dir):
         journal = Journal(config.data_dir / "journal.db")
-        chain = Chain(config.rpc_url, where)
+        chain = Chain(config.rpc_urls, where, config.chain, log.event)
         pauses = Backoff()
         while True:
             try:

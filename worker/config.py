@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from chain.settings import Endpoints, FeeSettings
 from oci.platform import normalise
 from oci.platform import parse as parse_platform
 from poco.errors import BadInputError
@@ -53,19 +54,16 @@ class FetchLimits(_Section):
     )
 
 
-class Fees(_Section):
-    """Gas: a multiple of the node's price within a cap, and what the native coin is worth."""
+class Fees(FeeSettings):
+    """What gas may cost, and what the native coin is worth."""
 
-    multiplier: float = Field(1.3, ge=1, le=10)
-    cap_gwei: float = Field(22.0, ge=0)
     nrlc_per_native: int = Field(0, ge=0, description="nRLC that one whole native coin is worth; 0: gas is free")
 
 
-class WorkerConfig(_Section):
+class WorkerConfig(Endpoints):
     """Everything that one worker is told. Paths are relative to the file they stand in."""
 
     scheduler_url: str
-    rpc_url: str
     deployment: Path
     keystore: Path
     password_file: Path
@@ -86,7 +84,7 @@ class WorkerConfig(_Section):
     meter_seconds: float = Field(1.0, gt=0, le=60)
     drain_seconds: float = Field(60.0, ge=0, le=3600)
 
-    @field_validator("scheduler_url", "rpc_url")
+    @field_validator("scheduler_url")
     @classmethod
     def _url(cls, value: str) -> str:
         parts = urlsplit(value)

@@ -89,7 +89,7 @@ class Doctor:
 
     def _deployment(self) -> str:
         found = deployment.load(self._config.deployment)
-        self._chain = Chain(self._config.rpc_url, found, timeout=5)
+        self._chain = Chain(self._config.rpc_urls, found, self._config.chain.model_copy(update={"request_seconds": 5.0}))
         return f"{found.network}, hub {found.hub}"
 
     def _needed(self) -> tuple[Chain, Wallet]:

@@ -29,6 +29,10 @@ class Log:
             self._stream.write(text + "\n")
             self._stream.flush()
 
+    def event(self, event: str, *, level: str = "info", **fields: object) -> None:
+        """Write one line of that level."""
+        self._write(level, event, fields)
+
     def info(self, event: str, **fields: object) -> None:
         self._write("info", event, fields)
 
