@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from poco import sensors
 from poco.errors import BadInputError
@@ -14,15 +15,29 @@ MAX_INPUT_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """The least that a worker must have for one task: memory and free disk in MB, processors. 0: not said."""
+
+    memory_mb: int = 0
+    disk_mb: int = 0
+    cpus: int = 0
+
+
+MAX_NEED = 2**40
+
+
+@dataclass(frozen=True, slots=True)
 class DealParams:
     """What a standard task can be told.
 
     `args` is the command line as written, `input_files` the URLs fetched into `/iexec_in`; those that begin with
-    `sensor://` are asked of the device itself (`poco.sensors`).
+    `sensor://` are asked of the device itself (`poco.sensors`). `needs` (our key `iexec_resources`, which others
+    ignore): who is offered the task.
     """
 
     args: str = ""
     input_files: tuple[str, ...] = ()
+    needs: Needs = Needs()
 
     def argv(self) -> list[str]:
         """The arguments, split as a shell would (nothing is expanded)."""
@@ -38,6 +53,8 @@ class DealParams:
             body["iexec_args"] = self.args
         if self.input_files:
             body["iexec_input_files"] = list(self.input_files)
+        if self.needs != Needs():
+            body["iexec_resources"] = {name: value for name, value in asdict(self.needs).items() if value}
         return json.dumps(body, separators=(",", ":"))
 
 
@@ -77,7 +94,26 @@ def parse(text: str, trust: int = 1) -> DealParams:
             f"a sensor:// input with a trust of {trust}: two devices never measure the same",
             hint="order with a trust of 1",
         )
-    return _checked(DealParams(args=args, input_files=tuple(files)))
+    return _checked(DealParams(args=args, input_files=tuple(files), needs=_needs(data.get("iexec_resources", {}))))
+
+
+def needs(text: str) -> Needs:
+    """What a deal's `params` ask of a worker. Where they make no sense it is nothing: any worker finds that out."""
+    try:
+        return parse(text).needs
+    except BadInputError:
+        return Needs()
+
+
+def _needs(data: Any) -> Needs:
+    known = [field.name for field in fields(Needs)]
+    hint = f'write "iexec_resources": {{"memory_mb": 256}}; there are {", ".join(known)}'
+    if not isinstance(data, dict) or set(data) - set(known):
+        raise BadInputError("iexec_resources is not an object of known names", hint=hint)
+    for name, value in data.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NEED:
+            raise BadInputError(f"iexec_resources: {name} is not a whole number up to {MAX_NEED}", hint=hint)
+    return Needs(**data)
 
 
 def _checked(params: DealParams) -> DealParams:

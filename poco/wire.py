@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from poco.errors import BadInputError, Cause
 from poco.hexes import address, bytes32, to_bytes
+from poco.logtext import plain
 from poco.states import Presence, ReplicateStatus
 
 PROTOCOL = 1
@@ -97,8 +98,18 @@ class Session(Message):
     expires: Seconds
 
 
+class Declaration(Message):
+    """Whose a worker is: signed by the operator's wallet (`operator_typed_data`), not by the worker's."""
+
+    operator: Address
+    signature: Signature
+
+
 class WorkerInfo(Message):
-    """What a worker's machine is. `platforms` are OCI names such as ``linux/arm/v7``."""
+    """What a worker offers to one task. `platforms` are OCI names such as ``linux/arm/v7``.
+
+    `features`: names of `poco.tags.FEATURES`; unknown ones count for nothing.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
     platforms: Annotated[
@@ -107,10 +118,15 @@ class WorkerInfo(Message):
     cpus: Annotated[int, Field(ge=1, le=1024)]
     memory_mb: Quantity
     disk_mb: Quantity
+    features: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]], Field(max_length=16)] = []
+    operator: Declaration | None = None
 
 
 class Energy(Message):
-    """A worker's meter: totals since its journal began; None is unknown, never zero."""
+    """A worker's meter: totals since its journal began; None is unknown, never zero.
+
+    `run_seconds`: the longest run that battery and forecast allow now; None: nothing bounds it.
+    """
 
     harvested_wh: WattHours | None = None
     consumed_wh: WattHours | None = None
@@ -118,17 +134,19 @@ class Energy(Message):
     soc: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     harvest_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     load_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    run_seconds: Seconds | None = None
     decision: Annotated[str, Field(max_length=300)] = ""
 
 
 class Poll(Message):
-    """A worker's heartbeat and question for work."""
+    """A worker's heartbeat and question for work. `disk_mb`: what is free now, where it is another than it said."""
 
     presence: Presence
     resume_at: Seconds | None = None
     free_slots: Annotated[int, Field(ge=0, le=1024)]
     acked: Quantity
     energy: Energy = Energy()
+    disk_mb: Quantity | None = None
     running: Annotated[list[Bytes32], Field(max_length=1024)] = []
     wait_seconds: Annotated[int, Field(ge=0, le=120)] = 20
 
@@ -180,6 +198,7 @@ class PollAnswer(Message):
     """What lies ready for the worker.
 
     `config`: the `PoolConfig.version` in force, where it differs `GET /config` is to be asked again; empty: not said.
+    `no_work`: why it got no task, with the sum where money is lacking.
     `wait_seconds`: for the next poll, different for each worker so that they do not come all at once; None: not said.
     """
 
@@ -187,11 +206,14 @@ class PollAnswer(Message):
     server_time: Seconds
     config: Annotated[str, Field(max_length=64)] = ""
     wait_seconds: Annotated[int, Field(ge=0, le=120)] | None = None
+    no_work: Annotated[str, Field(max_length=1000)] = ""
 
 
 class Logs(Message):
-    stdout: Annotated[str, Field(max_length=MAX_LOG_CHARS)] = ""
-    stderr: Annotated[str, Field(max_length=MAX_LOG_CHARS)] = ""
+    """What a program wrote, without control characters."""
+
+    stdout: Annotated[str, Field(max_length=MAX_LOG_CHARS), AfterValidator(plain)] = ""
+    stderr: Annotated[str, Field(max_length=MAX_LOG_CHARS), AfterValidator(plain)] = ""
 
 
 class StatusUpdate(Message):
@@ -230,6 +252,19 @@ class ResultLink(Message):
 
 def login_typed_data(chain_id: int, workerpool: str, wallet: str, nonce: str, expires: int) -> dict[str, Any]:
     """EIP-712 data that a worker signs to log in (valid for one pool on one chain)."""
+    fields = {"worker": "address", "nonce": "bytes32", "expires": "uint256"}
+    return _typed_data("Login", fields, chain_id, workerpool, {"worker": wallet, "nonce": nonce, "expires": expires})
+
+
+def operator_typed_data(chain_id: int, workerpool: str, worker: str, operator: str) -> dict[str, Any]:
+    """EIP-712 data by which an operator's wallet says that a worker is its own (valid for one pool on one chain)."""
+    message = {"worker": worker, "operator": operator}
+    return _typed_data("Operator", dict.fromkeys(message, "address"), chain_id, workerpool, message)
+
+
+def _typed_data(
+    name: str, fields: dict[str, str], chain_id: int, workerpool: str, message: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "types": {
             "EIP712Domain": [
@@ -238,18 +273,14 @@ def login_typed_data(chain_id: int, workerpool: str, wallet: str, nonce: str, ex
                 {"name": "chainId", "type": "uint256"},
                 {"name": "verifyingContract", "type": "address"},
             ],
-            "Login": [
-                {"name": "worker", "type": "address"},
-                {"name": "nonce", "type": "bytes32"},
-                {"name": "expires", "type": "uint256"},
-            ],
+            name: [{"name": field, "type": kind} for field, kind in fields.items()],
         },
-        "primaryType": "Login",
+        "primaryType": name,
         "domain": {
             "name": "Positive Energy Worker",
             "version": str(PROTOCOL),
             "chainId": chain_id,
             "verifyingContract": workerpool,
         },
-        "message": {"worker": wallet, "nonce": nonce, "expires": expires},
+        "message": message,
     }

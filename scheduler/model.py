@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from poco.errors import Cause
+from poco.hexes import ZERO_BYTES32
 from poco.ids import task_id
+from poco.params import Needs
 from poco.states import ReplicateStatus, TaskStatus
+from poco.tags import GREEN, asks
 from poco.wire import NotificationType, Verdict
 
 
@@ -65,8 +68,11 @@ class Task:
     run_seconds: int
     contribution_deadline: int
     final_deadline: int
-    #: only for workers whose energy ledger is net positive
-    green: bool = False
+    #: what it asks for: bits (`poco.tags`), memory and disk in MB, processors
+    tag: str = ZERO_BYTES32
+    memory_mb: int = 0
+    disk_mb: int = 0
+    cpus: int = 0
     status: TaskStatus = TaskStatus.RECEIVED
     reveal_deadline: int = 0
     consensus: str | None = None
@@ -88,6 +94,11 @@ class Task:
         return next((r for r in self.replicates if r.worker == worker), None)
 
     @property
+    def green(self) -> bool:
+        """Only for workers whose energy ledger is net positive."""
+        return asks(self.tag, GREEN)
+
+    @property
     def winners(self) -> tuple[Replicate, ...]:
         """Contributors of the result that has consensus."""
         return tuple(
@@ -107,7 +118,8 @@ class TaskTerms:
     run_seconds: int
     contribution_deadline: int
     final_deadline: int
-    green: bool = False
+    tag: str = ZERO_BYTES32
+    needs: Needs = Needs()
 
     def task(self, index: int) -> Task:
         return Task(
@@ -121,7 +133,10 @@ class TaskTerms:
             run_seconds=self.run_seconds,
             contribution_deadline=self.contribution_deadline,
             final_deadline=self.final_deadline,
-            green=self.green,
+            tag=self.tag,
+            memory_mb=self.needs.memory_mb,
+            disk_mb=self.needs.disk_mb,
+            cpus=self.needs.cpus,
         )
 
 

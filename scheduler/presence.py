@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from poco.states import Presence
 from poco.wire import Poll, WorkerInfo
 from scheduler import tables as t
+
+#: Everybody is looked at this often; in between only those who were heard of.
+EVERYBODY_SECONDS = 5
+#: Rows that one flush writes for liveness alone; those that changed in what they say are always written.
+FLUSH_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +30,21 @@ class Seen:
     cpus: int = 0
     memory_mb: int = 0
     disk_mb: int = 0
+    features: tuple[str, ...] = ()
+    #: whose it is: the wallet that has signed for it, and where it comes from (`scheduler.owners`)
+    operator: str | None = None
+    network: str | None = None
+    #: how often it was of no use, and when that was counted (`scheduler.backoff`)
+    faults: float = 0
+    faults_at: int = 0
     said: Presence = Presence.UNKNOWN
     resume_at: int | None = None
     free_slots: int = 0
     energy: dict[str, Any] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
     last_seen: int = 0
+    #: when `running` was said
+    heard_at: int = 0
     until: float = 0
     registered: bool = False
     #: why it got no task lately
@@ -61,7 +76,14 @@ class Roll:
         self.lost_after = lost_after
         self._lock = threading.Lock()
         self._seen: dict[str, Seen] = {}
+        #: to be written: in what they say, and in when they were heard of alone
         self._dirty: set[str] = set()
+        self._stale: set[str] = set()
+        self._written: dict[str, int] = {}
+        #: what `turned` told last
+        self._turned: dict[str, tuple[Presence, int | None]] = {}
+        self._heard: set[str] = set()
+        self._looked_at_all = -math.inf
 
     def load(self, db: Connection, now: int) -> None:
         """Read all; nobody is blamed for the time in which the scheduler itself was away."""
@@ -75,6 +97,11 @@ class Roll:
                 cpus=row["cpus"],
                 memory_mb=row["memory_mb"],
                 disk_mb=row["disk_mb"],
+                features=tuple(row["features"]),
+                operator=row["operator"],
+                network=row["network"],
+                faults=row["faults"],
+                faults_at=row["faults_at"],
                 said=Presence(row["presence"]),
                 resume_at=row["resume_at"],
                 free_slots=0,
@@ -84,10 +111,15 @@ class Roll:
                 registered=row["registered"],
             )
 
-    def register(self, wallet: str, info: WorkerInfo, now: int) -> None:
+    def register(
+        self, wallet: str, info: WorkerInfo, now: int, *, operator: str | None = None, network: str | None = None
+    ) -> None:
+        """A worker has said what it is; `operator` and `network` are what was found out about whose it is."""
         with self._lock:
             seen = self._seen.get(wallet, Seen(wallet))
-            values: dict[str, Any] = {**info.model_dump(), "platforms": tuple(info.platforms)}
+            values: dict[str, Any] = info.model_dump(exclude={"operator"})
+            values |= {"platforms": tuple(info.platforms), "features": tuple(info.features)}
+            values |= {"operator": operator, "network": network}
             self._put(replace(seen, **values, registered=True, last_seen=now, until=max(seen.until, now)))
 
     def heard(self, wallet: str, poll: Poll, now: int, open_until: float) -> None:
@@ -100,12 +132,20 @@ class Roll:
                     said=poll.presence,
                     resume_at=poll.resume_at,
                     free_slots=poll.free_slots,
+                    disk_mb=seen.disk_mb if poll.disk_mb is None else poll.disk_mb,
                     energy=poll.energy.model_dump(exclude_none=True),
                     running=frozenset(poll.running),
                     last_seen=now,
+                    heard_at=now,
                     until=open_until,
                 )
             )
+
+    def blame(self, wallet: str, faults: float, now: int) -> None:
+        """Set how often that worker was of no use."""
+        with self._lock:
+            if wallet in self._seen:
+                self._put(replace(self._seen[wallet], faults=faults, faults_at=now))
 
     def hung_up(self, wallet: str, now: int) -> None:
         """Its poll was answered or has gone away."""
@@ -135,31 +175,94 @@ class Roll:
     def presence(self, seen: Seen, now: float) -> Presence:
         return presence_at(seen, now, self.unknown_after, self.lost_after)
 
-    def flush(self, db: Connection, now: float) -> None:
-        """Write down what changed since the last time."""
+    def turned(self, now: float) -> list[tuple[Seen, Presence]]:
+        """Those whose presence, or end of sleep, is another than when this was asked last."""
         with self._lock:
-            changed = [self._seen[wallet] for wallet in self._dirty]
-            self._dirty.clear()
-        for s in changed:
-            values = {
-                "name": s.name,
-                "platforms": list(s.platforms),
-                "cpus": s.cpus,
-                "memory_mb": s.memory_mb,
-                "disk_mb": s.disk_mb,
-                "presence": self.presence(s, now).value if s.said is Presence.UNKNOWN else s.said.value,
-                "resume_at": s.resume_at,
-                "free_slots": s.free_slots,
-                "energy": s.energy,
-                "last_seen": s.last_seen,
-                "registered": s.registered,
+            if now - self._looked_at_all >= EVERYBODY_SECONDS or now < self._looked_at_all:
+                self._looked_at_all = now
+                asked = list(self._seen.values())
+            else:
+                asked = [self._seen[wallet] for wallet in self._heard]
+            self._heard.clear()
+        found = []
+        for seen in asked:
+            presence = self.presence(seen, now)
+            if self._turned.get(seen.wallet) != (presence, seen.resume_at):
+                self._turned[seen.wallet] = (presence, seen.resume_at)
+                found.append((seen, presence))
+        with self._lock:
+            self._dirty.update(seen.wallet for seen, presence in found if presence in _SILENT)
+        return found
+
+    def flush(self, db: Connection, now: float) -> None:
+        """Write down what changed since the last time: at once what was said, and after a while that it was said."""
+        with self._lock:
+            due = {
+                w for w in self._stale if self._seen[w].last_seen - self._written.get(w, 0) >= self.unknown_after / 3
             }
-            db.execute(update(t.workers).where(t.workers.c.wallet == s.wallet).values(**values))
+            if len(due) > FLUSH_ROWS:
+                due = set(sorted(due, key=lambda w: self._written.get(w, 0))[:FLUSH_ROWS])
+            changed = [self._seen[wallet] for wallet in self._dirty | due]
+            self._dirty.clear()
+            self._stale -= {s.wallet for s in changed}
+            self._written.update((s.wallet, s.last_seen) for s in changed)
+        if changed:
+            db.execute(_WRITE, [self._row(s, now) for s in changed])
 
     @property
     def dirty(self) -> bool:
-        return bool(self._dirty)
+        """Whether there is something for `flush` to write."""
+        with self._lock:
+            return bool(self._dirty or self._stale)
+
+    def counts(self, now: float) -> dict[Presence, int]:
+        """How many workers are present in which way."""
+        found = dict.fromkeys(Presence, 0)
+        for seen in self.all():
+            found[self.presence(seen, now)] += 1
+        return found
+
+    def _row(self, s: Seen, now: float) -> dict[str, Any]:
+        presence = self.presence(s, now)
+        return {
+            "of": s.wallet,
+            "name": s.name,
+            "platforms": list(s.platforms),
+            "cpus": s.cpus,
+            "memory_mb": s.memory_mb,
+            "disk_mb": s.disk_mb,
+            "features": list(s.features),
+            "operator": s.operator,
+            "network": s.network,
+            "faults": s.faults,
+            "faults_at": s.faults_at,
+            "presence": (presence if presence in _SILENT else s.said).value,
+            "resume_at": s.resume_at,
+            "free_slots": s.free_slots,
+            "energy": s.energy,
+            "last_seen": s.last_seen,
+            "registered": s.registered,
+        }
 
     def _put(self, seen: Seen) -> None:
+        before = self._seen.get(seen.wallet)
         self._seen[seen.wallet] = seen
-        self._dirty.add(seen.wallet)
+        self._heard.add(seen.wallet)
+        if before is None or _said(before) != _said(seen):
+            self._dirty.add(seen.wallet)
+        else:
+            self._stale.add(seen.wallet)
+
+
+def _said(seen: Seen) -> tuple[Any, ...]:
+    """What must not be lost in a crash of the scheduler; meters and instants may be some seconds old."""
+    machine = (seen.name, seen.platforms, seen.cpus, seen.memory_mb, seen.disk_mb, seen.registered)
+    return (*machine, seen.said, seen.resume_at)
+
+
+#: What the scheduler knows and no worker says.
+_SILENT = frozenset({Presence.UNKNOWN, Presence.LOST})
+_COLUMNS = [c.name for c in t.workers.columns if c.name not in {"wallet", "next_seq"}]
+_WRITE = (
+    update(t.workers).where(t.workers.c.wallet == bindparam("of")).values({name: bindparam(name) for name in _COLUMNS})
+)

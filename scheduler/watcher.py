@@ -11,11 +11,11 @@ from sqlalchemy import Connection, delete, insert, select
 from chain.abi import TASK_EVENTS
 from chain.client import Chain
 from chain.model import Event
+from poco import params
 from poco.consensus import weight
 from poco.deadlines import REVEAL_RATIO
 from poco.errors import PewError
 from poco.result import on_chain_location
-from poco.tags import GREEN, asks
 from scheduler import model as m
 from scheduler import store
 from scheduler import tables as t
@@ -177,7 +177,8 @@ class Watcher(threading.Thread):
             run_seconds=seconds,
             contribution_deadline=ends.contribution,
             final_deadline=ends.final,
-            green=asks(deal.tag, GREEN),
+            tag=deal.tag,
+            needs=params.needs(deal.params),
         )
         tasks = [terms.task(deal.bot_first + n) for n in range(deal.bot_size)]
         with self._engine.store.write() as db:

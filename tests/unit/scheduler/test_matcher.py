@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from poco.errors import Cause
 from poco.states import Presence
 from poco.states import ReplicateStatus as R
+from poco.tags import GREEN
 from scheduler import model as m
 from scheduler.core import step
 from scheduler.matcher import Candidate, choose, could_still, obstacle
@@ -39,7 +40,7 @@ def test_the_earliest_contribution_deadline_comes_first() -> None:
 
 
 def test_a_green_task_waits_for_a_worker_that_is_net_positive() -> None:
-    green = replace(task(1), green=True)
+    green = replace(task(1), tag=GREEN)
     assert "energy ledger" in choose(WORKER, [green], (), 0).reason
     assert choose(WORKER, [green, task(2)], (), 0).task == task(2)
     assert choose(replace(WORKER, green=True), [green], (), 0).task == green
