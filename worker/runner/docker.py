@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+import signal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,21 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from poco.errors import Cause
-from poco.result import ResultError
 from poco.wire import MAX_LOG_CHARS, Logs
 from worker.config import DockerLimits
-from worker.journal import ContainerRow
 from worker.runner import images
-from worker.runner.errors import Interrupted, RunError, engine
+from worker.runner.errors import RunError
 from worker.runner.hardening import options
-from worker.runner.outputs import require_size
-from worker.runner.protocol import Control, Finished, Output, RunSpec
+from worker.runner.images import engine
+from worker.runner.protocol import Control, Finished, RunSpec
+from worker.runner.supervise import Seen, Status, Supervisor, bounded, container_name, unstartable
+from worker.runner.usage import Meter, Watch
 
 WORKER_LABEL, TASK_LABEL = "pew.worker", "pew.task"
 #: Set in the environment by who supervises this worker, who then finds its containers, whatever becomes of it.
 RUN_LABEL, RUN_VARIABLE = "pew.run", "PEW_RUN"
 _MB = 1_048_576
-_POLL_SECONDS = (0.05, 1.0)
-_DISK_SECONDS = 0.5
-_SAVE_SECONDS = 10.0
-_MAX_ATTEMPTS = 3
-_STREAMS = ({"stdout": True, "stderr": False}, {"stdout": False, "stderr": True})
-#: Exit codes of a container that something outside ended: killed, terminated, lost by the engine.
-_OUTSIDE = frozenset({137, 143, 255})
+_STATUS = {"running": Status.RUNNING, "paused": Status.PAUSED, "exited": Status.ENDED, "dead": Status.ENDED}
 
 
 class DockerRunner:
@@ -79,38 +72,9 @@ class DockerRunner:
 
     def run(self, spec: RunSpec, control: Control) -> Finished:
         """See `Runner.run`."""
-        row = control.recall()
+        containers = _Containers(self.client(), self._limits, self._owner)
         with engine():
-            if row is not None and row.verdict is not None:
-                return self._conclude(spec, row)
-            container, row = self._take_up(spec, control, row)
-            return self._watch(spec, control, container, row)
-
-    def output(self, task_id: str, cursor: str) -> Output:
-        """See `Runner.output`; the cursor holds the engine's time stamps of the last message of each stream."""
-        seen = cursor.split(" ") if cursor else ["", ""]
-        with engine():
-            container = self._find(self._name(task_id))
-            if container is None:
-                return Output("", "", cursor)
-            out, err = (self._written(container.id, stream, last) for stream, last in zip(_STREAMS, seen, strict=True))
-        return Output(out[0], err[0], f"{out[1]} {err[1]}")
-
-    def _written(self, container_id: str, stream: dict[str, bool], last: str) -> tuple[str, str]:
-        """(text, time stamp of its end) of one stream after a time stamp."""
-        written: list[tuple[str, bytes]] = []
-        since = int(_instant(last)) if last else None
-        for message in self.client().api.logs(
-            container_id, **stream, timestamps=True, stream=True, follow=False, since=since
-        ):
-            stamp, _, line = message.partition(b" ")
-            written.append((stamp.decode("ascii", "replace"), line))
-        if written and not written[-1][1].endswith(b"\n"):
-            # pieces of a long line have one time stamp: they are taken together, once its end is there
-            written = [one for one in written if one[0] != written[-1][0]]
-        new = [one for one in written if one[0] > last]
-        text = b"".join(line for _, line in new)[-4 * MAX_LOG_CHARS :]
-        return text.decode("utf-8", "replace")[-MAX_LOG_CHARS:], new[-1][0] if new else last
+            return Supervisor(containers, self._limits).run(container_name(self._owner, spec.task_id), spec, control)
 
     def trouble(self) -> str:
         """See `Runner.trouble`."""
@@ -125,217 +89,140 @@ class DockerRunner:
     def remove(self, task_id: str) -> None:
         """See `Runner.remove`."""
         with engine():
-            _remove(self._find(self._name(task_id)))
+            found = _Containers(self.client(), self._limits, self._owner).find(container_name(self._owner, task_id))
+            if found is not None:
+                found.remove()
 
     def prune(self, alive: Collection[str]) -> list[str]:
         """See `Runner.prune`."""
         gone = []
         with engine():
             filters = {"label": f"{WORKER_LABEL}={self._owner}"}
-            for container in self.client().containers.list(all=True, filters=filters, ignore_removed=True):
-                if container.labels.get(TASK_LABEL) not in alive:
-                    _remove(container)
-                    gone.append(str(container.name))
+            for raw in self.client().containers.list(all=True, filters=filters, ignore_removed=True):
+                if raw.labels.get(TASK_LABEL) not in alive:
+                    _Container(raw, self._limits).remove()
+                    gone.append(str(raw.name))
         return gone
 
-    def _name(self, task_id: str) -> str:
-        return f"pew-{self._owner[2:10].lower()}-{task_id[2:34]}"
 
-    def _find(self, name: str) -> Any:
+class _Containers:
+    """See `supervise.Containers`."""
+
+    def __init__(self, client: Any, limits: DockerLimits, owner: str) -> None:
+        self._client, self._limits, self._owner = client, limits, owner
+
+    def find(self, name: str) -> _Container | None:
         try:
-            return self.client().containers.get(name)
+            return _Container(self._client.containers.get(name), self._limits)
         except NotFound:
             return None
 
-    def _take_up(self, spec: RunSpec, control: Control, row: ContainerRow | None) -> tuple[Any, ContainerRow]:
-        """The container of an earlier process where it is of use, else a new one."""
-        container = self._find(self._name(spec.task_id))
-        if row is not None and container is not None:
-            state = container.attrs["State"]
-            if state["Status"] in ("running", "paused"):
-                elapsed = time.time() - row.at if state["Status"] == "running" else 0.0
-                return container, replace(row, ran_seconds=row.ran_seconds + max(0.0, elapsed), at=time.time())
-            if state["Status"] == "exited" and not _was_interrupted(state, row):
-                elapsed = _instant(state["FinishedAt"]) - row.at
-                return container, replace(row, ran_seconds=row.ran_seconds + max(0.0, elapsed), at=time.time())
-        if row is None:
-            return self._begin(spec, control, 1)
-        # who goes on from a checkpoint gets further with every power cut; who starts anew may never end
-        got_on = row.boot != _boot_id() and spec.folder.has_checkpoint
-        return self._begin(spec, control, row.attempt if got_on else row.attempt + 1)
-
-    def _begin(self, spec: RunSpec, control: Control, attempt: int) -> tuple[Any, ContainerRow]:
-        if attempt > _MAX_ATTEMPTS:
-            raise RunError(Cause.INTERNAL_ERROR, f"the program was interrupted {_MAX_ATTEMPTS} times")
-        name = self._name(spec.task_id)
-        _remove(self._find(name))
-        spec.folder.empty_out()
-        row = ContainerRow(name, attempt, _boot_id(), spec.image, 0.0, time.time())
-        control.remember(row)
-        volumes = self.client().api.inspect_image(spec.image)["Config"].get("Volumes")
+    def begin(self, name: str, spec: RunSpec) -> _Container:
         labels = {WORKER_LABEL: self._owner, TASK_LABEL: spec.task_id}
         if RUN_VARIABLE in os.environ:
             labels[RUN_LABEL] = os.environ[RUN_VARIABLE]
+        volumes = self._client.api.inspect_image(spec.image)["Config"].get("Volumes")
         try:
-            container = self.client().containers.create(
+            raw = self._client.containers.create(
                 spec.image, name=name, labels=labels, **options(spec, self._limits, volumes)
             )
-            container.start()
+            raw.start()
         except (NotFound, APIError) as error:
-            if error.status_code == 404 and self._find(name) is None:
+            if error.status_code == 404 and self.find(name) is None:
                 raise RunError(Cause.INTERNAL_ERROR, f"the image {spec.image} is not there any more") from None
-            raise _unstartable(str(error.explanation or error)) from None
-        return container, row
+            raise unstartable(str(error.explanation or error)) from None
+        return _Container(raw, self._limits)
 
-    def _watch(self, spec: RunSpec, control: Control, container: Any, row: ContainerRow) -> Finished:
-        """Wait for the end; pause, give up or kill as control, time and disk demand."""
-        pause, longest = _POLL_SECONDS
-        last, saved, looked = time.monotonic(), time.monotonic(), 0.0
-        while True:
-            state = self.client().api.inspect_container(container.id)["State"]
-            now = time.monotonic()
-            if state["Status"] == "running":
-                row = replace(row, ran_seconds=row.ran_seconds + now - last)
-            row, last = replace(row, at=time.time()), now
-            if control.stop():
-                _remove(container)
-                raise Interrupted
-            if state["Status"] in ("exited", "dead"):
-                return self._ended(spec, control, container, state, row)
-            if state["Status"] == "created":
-                container.start()
-            if now - looked >= _DISK_SECONDS:
-                looked = now
-                if self._too_large(spec):
-                    return self._kill(spec, control, container, row, Cause.OUTPUT_TOO_LARGE)
-            if row.ran_seconds > spec.seconds:
-                return self._kill(spec, control, container, row, Cause.APP_COMPUTE_TIMEOUT)
-            if time.time() > spec.deadline:
-                return self._kill(spec, control, container, row, Cause.CONTRIBUTION_TIMEOUT)
-            _hold(container, state["Status"], control.halted())
-            if now - saved >= _SAVE_SECONDS:
-                saved = now
-                control.remember(row)
-            time.sleep(pause)
-            pause = min(pause * 1.3, longest)
 
-    def _too_large(self, spec: RunSpec) -> bool:
+class _Container:
+    """See `supervise.Container`."""
+
+    def __init__(self, raw: Any, limits: DockerLimits) -> None:
+        self._raw, self._limits = raw, limits
+
+    def look(self) -> Seen:
+        state = self._state()
+        status = _STATUS.get(state["Status"], Status.GONE)
+        if status is not Status.ENDED:
+            return Seen(status)
+        return Seen(status, state["ExitCode"], bool(state.get("OOMKilled")), _instant(state["FinishedAt"]))
+
+    def hold(self, *, halted: bool) -> None:
         try:
-            for folder in (spec.folder.out, spec.folder.checkpoint):
-                require_size(folder, self._limits.output_mb * _MB, self._limits.output_files)
-        except ResultError:
-            return True
-        return False
+            if halted:
+                self._raw.pause()
+            else:
+                self._raw.unpause()
+        except APIError as error:
+            if error.status_code not in (409, 500):  # it is so already, or the program has ended
+                raise
 
-    def _kill(self, spec: RunSpec, control: Control, container: Any, row: ContainerRow, cause: Cause) -> Finished:
-        row = replace(row, verdict=json.dumps({"cause": cause}))
-        control.remember(row)
+    def kill(self) -> None:
         try:
-            container.kill()
+            self._raw.kill()
         except APIError as error:
             if error.status_code != 409:  # it ended by itself meanwhile
                 raise
-        return self._conclude(spec, row)
 
-    def _ended(
-        self, spec: RunSpec, control: Control, container: Any, state: dict[str, Any], row: ContainerRow
-    ) -> Finished:
-        if _was_interrupted(state, row) and row.attempt < _MAX_ATTEMPTS - 1:
-            container, row = self._begin(spec, control, row.attempt + 1)
-            return self._watch(spec, control, container, row)
-        verdict: dict[str, Any] = {"exit_code": state["ExitCode"]}
-        if self._too_large(spec):
-            verdict["cause"] = Cause.OUTPUT_TOO_LARGE
-        elif row.ran_seconds > spec.seconds + 5:
-            verdict["cause"] = Cause.APP_COMPUTE_TIMEOUT
-        elif state["ExitCode"] != 0:
-            verdict["cause"] = Cause.APP_COMPUTE_FAILED
-            verdict["out_of_memory"] = bool(state.get("OOMKilled"))
-        row = replace(row, verdict=json.dumps(verdict))
-        control.remember(row)
-        return self._conclude(spec, row)
+    def remove(self) -> None:
+        try:
+            self._raw.remove(force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != 409:  # somebody else removes it already
+                raise
 
-    def _conclude(self, spec: RunSpec, row: ContainerRow) -> Finished:
-        """The outcome that was decided, with the logs where the container is still there."""
-        verdict = json.loads(row.verdict or "{}")
-        logs = _logs(self._find(row.name))
-        exit_code, cause = verdict.get("exit_code"), verdict.get("cause")
-        if cause is None:
-            return Finished(exit_code, logs)
-        if cause == Cause.APP_COMPUTE_FAILED and "exec format error" in logs.stderr.lower() + logs.stdout.lower():
-            raise _unstartable("exec format error")
-        said = {
-            Cause.APP_COMPUTE_FAILED: f"the program ended with exit code {exit_code}",
-            Cause.APP_COMPUTE_TIMEOUT: f"the program was not ready after {spec.seconds} s",
-            Cause.OUTPUT_TOO_LARGE: f"the program wrote more than {self._limits.output_mb} MB "
-            f"or {self._limits.output_files} files into /iexec_out or its checkpoint",
-            Cause.CONTRIBUTION_TIMEOUT: "the contribution deadline passed before the program was ready",
-        }[Cause(cause)]
-        if verdict.get("out_of_memory"):
-            said += f": it needs more than {self._limits.memory_mb} MB of memory"
-        raise RunError(Cause(cause), said, program_exit=exit_code, logs=logs)
+    def logs(self) -> Logs:
+        try:
+            out, err = (
+                self._raw.logs(stdout=which, stderr=not which)[-4 * MAX_LOG_CHARS :].decode("utf-8", "replace")
+                for which in (True, False)
+            )
+        except (DockerException, requests.RequestException):
+            return Logs()
+        return Logs(stdout=out[-MAX_LOG_CHARS:], stderr=err[-MAX_LOG_CHARS:])
+
+    @contextmanager
+    def guard(self, spec: RunSpec) -> Iterator[Callable[[], bool]]:
+        """By its process id where that is one of this machine's: the engine takes its time, a disk bomb does not."""
+        pid = _own_process(self._state()["Pid"], str(self._raw.id))
+
+        def kill() -> None:
+            try:
+                if pid is not None:
+                    signal.pidfd_send_signal(pid, signal.SIGKILL)
+            except OSError:
+                pass  # rootless or ended: `kill` of who watches the run is for that
+
+        meter = Meter(bounded(spec), self._limits.output_mb * _MB, self._limits.output_files)
+        try:
+            with Watch(meter, kill) as exceeded:
+                yield exceeded
+        finally:
+            if pid is not None:
+                os.close(pid)
+
+    def _state(self) -> Any:
+        return self._raw.client.api.inspect_container(self._raw.id)["State"]
 
 
-def _remove(container: Any) -> None:
-    if container is None:
-        return
+def _own_process(pid: int, container: str) -> int | None:
+    """A descriptor of the container's first process; None where the engine is elsewhere or hides it from us."""
     try:
-        container.remove(force=True, v=True)
-    except NotFound:
+        handle = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return None
+    try:
+        if container in Path(f"/proc/{pid}/cgroup").read_text():
+            return handle
+    except OSError:
         pass
-    except APIError as error:
-        if error.status_code != 409:  # somebody else removes it already
-            raise
-
-
-def _hold(container: Any, status: str, halted: bool) -> None:
-    """Pause or go on; an engine that says it is so already, or that the program has ended, is no error."""
-    try:
-        if halted and status == "running":
-            container.pause()
-        elif not halted and status == "paused":
-            container.unpause()
-    except APIError as error:
-        if error.status_code not in (409, 500):
-            raise
-
-
-def _was_interrupted(state: dict[str, Any], row: ContainerRow) -> bool:
-    """Whether something outside the program ended it: a power cut, a restart of the engine, an operator."""
-    if row.boot != _boot_id() and state["ExitCode"] != 0:
-        return True
-    return state["ExitCode"] in _OUTSIDE and not state.get("OOMKilled")
-
-
-def _unstartable(said: str) -> RunError:
-    if "exec format error" in said.lower():
-        return RunError(
-            Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
-            "this machine cannot run the image's programs: exec format error",
-            "install qemu-user-static, or set `platform` to this machine's own",
-        )
-    return RunError(Cause.APP_COMPUTE_FAILED, f"the program cannot be started: {said[:300]}", program_exit=127)
-
-
-def _logs(container: Any) -> Logs:
-    if container is None:
-        return Logs()
-    try:
-        out, err = (
-            container.logs(stdout=which, stderr=not which)[-4 * MAX_LOG_CHARS :].decode("utf-8", "replace")
-            for which in (True, False)
-        )
-    except (DockerException, requests.RequestException):
-        return Logs()
-    return Logs(stdout=out[-MAX_LOG_CHARS:], stderr=err[-MAX_LOG_CHARS:])
+    os.close(handle)
+    return None
 
 
 def _instant(text: str) -> float:
     """Unix seconds of the engine's time stamps (nanoseconds and a Z)."""
     head = text.partition(".")[0].rstrip("Z")
     return datetime.fromisoformat(head + "+00:00").timestamp()
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import requests
-from docker.errors import DockerException
-
 from poco.errors import Cause, PewError
 from poco.wire import Logs
 
@@ -26,16 +20,3 @@ class RunError(PewError):
 
 class Interrupted(Exception):  # noqa: N818  (not an error: it was asked for)
     """The work was given up on purpose; nobody waits for its outcome."""
-
-
-@contextmanager
-def engine() -> Iterator[None]:
-    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task."""
-    try:
-        yield
-    except (DockerException, requests.RequestException, OSError) as error:
-        raise RunError(
-            Cause.INTERNAL_ERROR,
-            f"the Docker Engine fails: {str(error)[:300] or type(error).__name__}",
-            "check `docker info`, and that this user may use the engine",
-        ) from None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from oci.errors import ImageError
 from oci.platform import normalise
@@ -16,9 +17,22 @@ from oci.platform import parse as parse_platform
 from oci.registry import resolve
 from poco.errors import BadInputError, Cause
 from worker.config import DockerLimits
-from worker.runner.errors import Interrupted, RunError, engine
+from worker.runner.errors import Interrupted, RunError
 
 _MB = 1_048_576
+
+
+@contextmanager
+def engine() -> Iterator[None]:
+    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task."""
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise RunError(
+            Cause.INTERNAL_ERROR,
+            f"the Docker Engine fails: {str(error)[:300] or type(error).__name__}",
+            "check `docker info`, and that this user may use the engine",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,24 +13,16 @@ import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from poco.errors import Cause
 from poco.result import FileTree, ResultError
+from worker.runner.usage import usage
 
 _CHUNK = 256 * 1024
 _MAX_DEPTH = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What lies in a folder: entries of any kind, and the larger of apparent and allocated bytes."""
-
-    entries: int
-    size: int
 
 
 class OutFolder:
@@ -105,26 +97,6 @@ def _plain(info: os.stat_result) -> bool:
 
 def _readable(name: str) -> bool:
     return not any(0xD800 <= ord(char) <= 0xDFFF for char in name)
-
-
-def usage(root: Path, max_entries: int) -> Usage:
-    """Count what is in a folder without following links, and stop counting beyond `max_entries`."""
-    entries = size = 0
-    folders = [str(root)]
-    while folders and entries <= max_entries:
-        try:
-            with os.scandir(folders.pop()) as found:
-                for entry in found:
-                    entries += 1
-                    if entries > max_entries:
-                        break
-                    info = entry.stat(follow_symlinks=False)
-                    size += max(info.st_size, info.st_blocks * 512) if not stat.S_ISDIR(info.st_mode) else 0
-                    if stat.S_ISDIR(info.st_mode):
-                        folders.append(entry.path)
-        except OSError:
-            continue
-    return Usage(entries, size)
 
 
 def require_size(root: Path, max_bytes: int, max_entries: int) -> None:
