@@ -14,11 +14,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scheduler", description="Runs a workerpool.")
     parser.add_argument("--config", required=True, type=Path, help="the pool's settings, a YAML file")
     arguments = parser.parse_args()
-    from scheduler import config, log, service
+    from scheduler import log, service
 
     log.set_up()
     try:
-        service.run(config.load(arguments.config))
+        service.run(arguments.config)
     except PewError as error:
         print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
         if error.hint:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -23,8 +21,6 @@ from poco.wire import (
     ChallengeRequest,
     LedgerDay,
     LoginRequest,
-    Poll,
-    PollAnswer,
     PoolConfig,
     ResultLink,
     Session,
@@ -37,36 +33,48 @@ from scheduler import store, web
 from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.ledgers import LAST_DAY, Ledgers
+from scheduler.load import Gate, Load
+from scheduler.metrics import CONTENT_TYPE, Metrics
 from scheduler.orderbook import KINDS, OrderBook
+from scheduler.polls import Polls
 from scheduler.sessions import Sessions
+from scheduler.settings import Settings
 from scheduler.uploads import Uploads
 from scheduler.views import Views
 from scheduler.watcher import Watcher
 from scheduler.web import HttpError
 
 _CID = re.compile(r"b[a-z2-7]{58}")
-#: An open poll looks this often whether its worker is still there.
-LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the calls are made of."""
 
-    pool: PoolConfig
+    settings: Settings
+    load: Load
     engine: Engine
     watcher: Watcher
     sessions: Sessions
     uploads: Uploads
     views: Views
+    metrics: Metrics
     book: OrderBook
     ledgers: Ledgers
 
+    @property
+    def pool(self) -> PoolConfig:
+        return self.settings.pool
 
-def wallet_of(request: Request) -> str:
-    """Whose session the request shows."""
+
+async def wallet_of(request: Request) -> str:
+    """Whose session the request shows; the store is asked for a session that was not used lately."""
     services: Services = request.app.state.services
-    return services.sessions.wallet_of(web.bearer(request), services.engine.now())
+    token, now = web.bearer(request), services.engine.now()
+    known = services.sessions.remembered(token, now)
+    if known is not None:
+        return known
+    return await run_in_threadpool(services.sessions.wallet_of, token, now)
 
 
 Worker = Annotated[str, Depends(wallet_of)]
@@ -77,12 +85,36 @@ def build(s: Services) -> FastAPI:
     """The application."""
     app = FastAPI(title="Positive Energy Worker: scheduler", docs_url=None, redoc_url=None, openapi_url=None)
     web.install(app)
+    app.add_middleware(Gate, load=s.load)
     app.state.services = s
-    app.state.stopping = asyncio.Event()
+    polls = app.state.polls = Polls(s.engine, s.settings, s.load)
+
+    # the two calls that all workers make all the time do without what FastAPI does around a call
+    async def poll(request: Request) -> Response:
+        return await polls.answer(request, await wallet_of(request))
+
+    async def report(request: Request) -> Response:
+        wallet = await wallet_of(request)
+        body = web.parse(StatusUpdate, await request.body())
+        task_id = bytes32(request.path_params["task_id"])
+        answer = await run_in_threadpool(_report, s, task_id, body, wallet)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    app.add_route("/poll", poll, methods=["POST"])
+    app.add_route("/tasks/{task_id}/status", report, methods=["POST"])
 
     @app.get("/config")
-    def config() -> PoolConfig:
+    async def config() -> PoolConfig:
         return s.pool
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(s.metrics.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/health")
+    def health() -> JSONResponse:
+        found = s.metrics.health()
+        return JSONResponse(found, HTTPStatus.OK if found["ok"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     @app.post("/login/challenge")
     def challenge(body: ChallengeRequest) -> Challenge:
@@ -92,6 +124,10 @@ def build(s: Services) -> FastAPI:
     def login(body: LoginRequest) -> Session:
         return s.sessions.login(body, s.engine.now())
 
+    @app.delete("/login", status_code=HTTPStatus.NO_CONTENT, dependencies=[Depends(wallet_of)])
+    def logout(request: Request) -> None:
+        s.sessions.revoke(web.bearer(request))
+
     @app.put("/workers/me", status_code=HTTPStatus.NO_CONTENT)
     def register(body: WorkerInfo, wallet: Worker) -> None:
         now = s.engine.now()
@@ -100,14 +136,6 @@ def build(s: Services) -> FastAPI:
             s.engine.roll.register(wallet, body, now)
             s.engine.roll.flush(db, now)
         s.engine.arrived(wallet)
-
-    @app.post("/poll")
-    async def poll(body: Poll, request: Request, wallet: Worker) -> PollAnswer:
-        return await _poll(s, app.state.stopping, request, body, wallet)
-
-    @app.post("/tasks/{task_id}/status")
-    def report(task_id: str, body: StatusUpdate, wallet: Worker) -> StatusAnswer:
-        return _report(s, bytes32(task_id), body, wallet)
 
     @app.put("/results/{task_id}")
     async def upload(task_id: str, request: Request, wallet: Worker, digest: str | None = None) -> ResultLink:
@@ -144,31 +172,6 @@ def build(s: Services) -> FastAPI:
     for kind in KINDS:
         _book_calls(app, s, kind)
     return app
-
-
-async def _poll(s: Services, stopping: asyncio.Event, request: Request, body: Poll, wallet: str) -> PollAnswer:
-    seen = s.engine.roll.get(wallet)
-    if seen is None or not seen.registered:
-        raise HttpError(HTTPStatus.CONFLICT, "NOT_REGISTERED", "this worker is not registered", "PUT /workers/me first")
-    end = time.monotonic() + body.wait_seconds
-    s.engine.roll.heard(wallet, body, s.engine.now(), s.engine.clock() + body.wait_seconds)
-    try:
-        with s.engine.bell.waiting(wallet) as rung:
-            found = await run_in_threadpool(s.engine.fetch, wallet, body.acked)
-            await run_in_threadpool(s.engine.miss, wallet, body.acked, frozenset(body.running))
-            s.engine.arrived(wallet)
-            while not found and not stopping.is_set() and (left := end - time.monotonic()) > 0:
-                try:
-                    await asyncio.wait_for(rung.wait(), min(left, LOOK_SECONDS))
-                except TimeoutError:
-                    if await request.is_disconnected():
-                        break
-                    continue
-                rung.clear()
-                found = await run_in_threadpool(s.engine.fetch, wallet, body.acked)
-    finally:
-        s.engine.roll.hung_up(wallet, s.engine.now())
-    return PollAnswer(notifications=found, server_time=s.engine.now())
 
 
 def _report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> StatusAnswer:

@@ -1,19 +1,32 @@
-"""Wakes the long polls of one worker from any thread."""
+"""Who waits for notifications, and for whom some lie ready: wakes the long polls of one worker from any thread."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class Bell:
-    """Open polls by wallet. A ring between two waits is not lost: the event stays set."""
+    """Open polls by wallet, and the wallets for which something may lie in the store.
+
+    A poll asks the store only for a wallet that has been rung for: whoever commits a notification (this process or,
+    on a shared store, one that hears of another's) rings. What is rung between two waits is not lost.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        #: by wallet with mail, the instant (monotonic) of its first ring since it had none
+        self._mail: dict[str, float] = {}
+
+    def load(self, wallets: Iterable[str]) -> None:
+        """What lies ready from before this process began."""
+        now = time.monotonic()
+        with self._lock:
+            self._mail.update(dict.fromkeys(wallets, now))
 
     @contextmanager
     def waiting(self, wallet: str) -> Iterator[asyncio.Event]:
@@ -29,16 +42,40 @@ class Bell:
                 if not self._waiting[wallet]:
                     del self._waiting[wallet]
 
+    def collect(self, wallet: str) -> float | None:
+        """Since when (monotonic) something lies ready; None where nothing does. Call it before the store is read.
+
+        The mark is gone after this: `keep` puts it back where the store holds what is not acknowledged yet.
+        """
+        with self._lock:
+            return self._mail.pop(wallet, None)
+
+    def keep(self, wallet: str) -> None:
+        """What was found for this wallet lies there until the worker acknowledges it."""
+        with self._lock:
+            self._mail.setdefault(wallet, time.monotonic())
+
     def open_polls(self) -> set[str]:
         with self._lock:
             return set(self._waiting)
 
-    def ring(self, wallet: str) -> None:
+    def counts(self) -> tuple[int, int]:
+        """(workers with an open poll, workers with notifications not acknowledged)."""
         with self._lock:
+            return len(self._waiting), len(self._mail)
+
+    def ring(self, wallet: str) -> None:
+        """Something was committed for this wallet."""
+        now = time.monotonic()
+        with self._lock:
+            self._mail.setdefault(wallet, now)
             entries = list(self._waiting.get(wallet, ()))
         for loop, event in entries:
             loop.call_soon_threadsafe(event.set)
 
-    def ring_all(self) -> None:
-        for wallet in self.open_polls():
-            self.ring(wallet)
+    def wake_all(self) -> None:
+        """End the wait of every open poll."""
+        with self._lock:
+            entries = [entry for waiting in self._waiting.values() for entry in waiting]
+        for loop, event in entries:
+            loop.call_soon_threadsafe(event.set)

@@ -38,8 +38,10 @@ class Config(Endpoints):
     host: str = "127.0.0.1"
     port: Port = 8400
     tls: Tls | None = None
-    #: how often workers poll at most, told to them by `GET /config`
-    poll_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    #: how long a poll is held open where nothing happens, told to workers
+    poll_seconds: Annotated[int, Field(ge=1, le=120)] = 20
+    #: how many polls are held open at once; more are sent away with `Retry-After`
+    max_open_polls: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     #: how often the chain is asked for new blocks
     chain_poll_seconds: Span = 0.5
     #: silence after which a worker is UNKNOWN, and after which its tasks go to others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, delete, insert
 
@@ -12,10 +12,10 @@ from chain.wallet import Wallet
 from poco.errors import Cause
 from poco.hexes import ZERO_ADDRESS
 from poco.ids import authorization_hash
-from poco.states import PENDING_REPLICATE, Presence
+from poco.states import Presence
 from poco.states import ReplicateStatus as R
 from poco.wire import Notification, NotificationType, Start, Verdict
-from scheduler import core, store
+from scheduler import core, forgotten, store
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.bell import Bell
@@ -27,10 +27,10 @@ from scheduler.store import Store
 
 #: How many tasks a round of the clock looks at.
 BATCH = 500
-#: A worker may be so late in naming a task that it runs.
-UNNAMED_SECONDS = 30
 #: All who wait are looked at again so often: stakes, retries and clocks change without an event.
 EVERYBODY_SECONDS = 3
+#: Between two rounds of leasing, seconds.
+LEASE_PAUSE = 0.02
 
 
 class Engine:
@@ -55,9 +55,10 @@ class Engine:
         self.work_to_send = threading.Event()
         self.leasing = Leasing(database, roll, funds, self.bell, apply=self.apply, now=self.now)
         self._acking = threading.Lock()
+        #: what workers have acknowledged: not yet deleted, and all
         self._acked: dict[str, int] = {}
-        #: presence (and end of sleep) for which a worker's tasks were last looked at
-        self._seen_as: dict[str, tuple[Presence, int | None]] = {}
+        self._settled: dict[str, int] = {}
+        self._forgotten_at = 0
 
     def now(self) -> int:
         return int(self.clock())
@@ -121,24 +122,16 @@ class Engine:
         log("report", task=task_id, worker=worker, status=event.status.value, cause=event.cause)
         return next((e.verdict for e in effects if isinstance(e, m.Answer)), Verdict.ABORT)
 
-    def fetch(self, wallet: str, acked: int) -> list[Notification]:
-        """What the worker has not acknowledged (the rest is deleted at the next `flush`: every poll says it again)."""
+    def acknowledged(self, wallet: str, acked: int) -> None:
+        """A worker has taken over what it was told so far (deleted at the next `flush`: every poll says it again)."""
         with self._acking:
-            self._acked[wallet] = max(acked, self._acked.get(wallet, -1))
+            if acked > self._settled.get(wallet, -1):
+                self._acked[wallet] = self._settled[wallet] = acked
+
+    def fetch(self, wallet: str, acked: int) -> list[Notification]:
+        """What the worker has not acknowledged."""
         with self.store.read() as db:
             return store.unacked(db, wallet, acked)
-
-    def miss(self, wallet: str, acked: int, running: Collection[str]) -> None:
-        """Tasks that a worker has taken and no longer names among those it runs are lost (its journal may be)."""
-        now = self.now()
-        with self.store.read() as db:
-            held = store.tasks_of_worker(db, wallet)
-            waiting = {one.task_id for one in store.unacked(db, wallet, acked)} if held else set()
-        for task_id, r in held:
-            at_work = r.status in PENDING_REPLICATE and r.status is not R.CREATED
-            if at_work and task_id not in running and task_id not in waiting and now > r.since + UNNAMED_SECONDS:
-                log("worker_forgot", level="warning", worker=wallet, task=task_id)
-                self.apply(task_id, m.WorkerLost(wallet))
 
     # --- the clock
 
@@ -149,12 +142,16 @@ class Engine:
             due = store.due_tasks(db, now, BATCH)
         for task_id in due:
             self.apply(task_id, m.Tick())
-        for seen in self.roll.all():
-            presence = self.roll.presence(seen, now)
-            if self._seen_as.get(seen.wallet) != (presence, seen.resume_at):
-                self._seen_as[seen.wallet] = (presence, seen.resume_at)
-                if presence in {Presence.LOST, Presence.ASLEEP}:
-                    self._release(seen, presence)
+        for seen, presence in self.roll.turned(now):
+            if presence in {Presence.LOST, Presence.ASLEEP}:
+                self._release(seen, presence)
+        if now - self._forgotten_at >= forgotten.EVERY_SECONDS:
+            self._forgotten_at = now
+            with self.store.read() as db:
+                lost = forgotten.find(db, self.roll, now)
+            for worker, task_id in lost:
+                log("worker_forgot", level="warning", worker=worker, task=task_id)
+                self.apply(task_id, m.WorkerLost(worker))
 
     def flush(self) -> None:
         """Write down who was heard of and what was acknowledged."""
@@ -251,6 +248,8 @@ class Clock(threading.Thread):
                     again = now - looked >= EVERYBODY_SECONDS
                     looked = now if again else looked
                     self._engine.leasing.lease(everybody=again)
+                # those who come meanwhile are looked at together, and leasing takes a third of the time at most
+                self._stopping.wait(max(LEASE_PAUSE, 2 * (time.monotonic() - now)))
             except Exception as error:  # one bad round must not end the clock
                 log("clock_failed", level="error", error=repr(error))
                 self._stopping.wait(1)

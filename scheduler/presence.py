@@ -215,13 +215,6 @@ class Roll:
         with self._lock:
             return bool(self._dirty or self._stale)
 
-    def counts(self, now: float) -> dict[Presence, int]:
-        """How many workers are present in which way."""
-        found = dict.fromkeys(Presence, 0)
-        for seen in self.all():
-            found[self.presence(seen, now)] += 1
-        return found
-
     def _row(self, s: Seen, now: float) -> dict[str, Any]:
         presence = self.presence(s, now)
         return {

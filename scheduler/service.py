@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from pathlib import Path
 from typing import IO
 
 import uvicorn
@@ -15,15 +16,19 @@ from chain.client import Chain
 from chain.transactions import Sender
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
-from scheduler import api, funds, lock
+from scheduler import api, funds, lock, store
 from scheduler.config import Config
+from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
 from scheduler.ledgers import Ledgers
+from scheduler.load import Load, open_files
 from scheduler.log import log
+from scheduler.metrics import Metrics
 from scheduler.orderbook import OrderBook
 from scheduler.outbox import Outbox
 from scheduler.presence import Roll
 from scheduler.sessions import Sessions
+from scheduler.settings import Settings
 from scheduler.store import Store
 from scheduler.uploads import Uploads
 from scheduler.views import Views
@@ -57,28 +62,51 @@ class Scheduler:
         self.engine = Engine(self.store, roll, funds.Funds(self.chain, config.workerpool), wallet)
         with self.store.read() as db:
             roll.load(db, self.engine.now())
+            self.engine.bell.load(store.waiting_workers(db))
         self.watcher = Watcher(self.engine, self.chain, config.workerpool, config.chain_poll_seconds)
         self.outbox = Outbox(self.engine, self.chain, Sender(self.chain, wallet))
         self.clock = Clock(self.engine, lambda: self.watcher.caught_up and not self.watcher.trouble)
         book = OrderBook(self.store, self.chain)
+        views = Views(self.engine, self.chain, self.watcher, self.outbox, book)
+        load = Load(open_files(config.max_open_polls))
+        pool = PoolConfig(
+            protocol=PROTOCOL,
+            chain_id=deployment.chain_id,
+            hub=deployment.hub,
+            workerpool=config.workerpool,
+            scheduler=wallet.address,
+            poll_seconds=config.poll_seconds,
+            max_result_bytes=config.max_result_bytes,
+        )
         self.services = api.Services(
-            pool=PoolConfig(
-                protocol=PROTOCOL,
-                chain_id=deployment.chain_id,
-                hub=deployment.hub,
-                workerpool=config.workerpool,
-                scheduler=wallet.address,
-                poll_seconds=config.poll_seconds,
-            ),
+            settings=Settings(config, pool),
+            load=load,
             engine=self.engine,
             watcher=self.watcher,
             sessions=Sessions(self.store, deployment.chain_id, config.workerpool, config.allowed_workers),
             uploads=Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes),
-            views=Views(self.engine, self.chain, self.watcher, self.outbox, book),
+            views=views,
+            metrics=Metrics(self.engine, self.watcher, self.outbox, views, load),
             book=book,
             ledgers=Ledgers(config.data_dir / "ledgers"),
         )
         self.app = api.build(self.services)
+
+    def reload(self, path: Path) -> None:
+        """Take over from the configuration what may change while the process runs; a wrong file changes nothing."""
+        try:
+            changed, restart = self.services.settings.take(load_config(path))
+        except BadInputError as error:
+            log("config_refused", level="error", error=error.message, hint=error.hint)
+            return
+        config = self.services.settings.config
+        self.engine.roll.unknown_after, self.engine.roll.lost_after = config.unknown_after, config.lost_after
+        self.watcher.pause = config.chain_poll_seconds
+        self.services.load.max_polls = open_files(config.max_open_polls)
+        if "allowed_workers" in changed:
+            self.services.sessions.allow(config.allowed_workers)
+        level = "warning" if restart else "info"
+        log("config_reloaded", level=level, changed=changed, needs_restart=restart)
 
     def start(self) -> None:
         """Start the threads (not the HTTP server)."""
@@ -93,12 +121,13 @@ class Scheduler:
         self._held.close()
 
 
-def run(config: Config) -> None:
-    """Run until SIGTERM or SIGINT.
+def run(path: Path) -> None:
+    """Run what the configuration at `path` says until SIGTERM or SIGINT; SIGHUP reads it again.
 
     Raises:
         BadInputError: as `Scheduler`, or the port is taken.
     """
+    config = load_config(path)
     listener = _listen(config.host, config.port)
     try:
         scheduler = Scheduler(config)
@@ -108,13 +137,13 @@ def run(config: Config) -> None:
     scheduler.start()
     log("started", workerpool=config.workerpool, hub=scheduler.services.pool.hub, host=config.host, port=config.port)
     try:
-        asyncio.run(_serve(scheduler, listener))
+        asyncio.run(_serve(scheduler, listener, path))
     finally:
         scheduler.stop()
         log("stopped")
 
 
-async def _serve(scheduler: Scheduler, listener: socket.socket) -> None:
+async def _serve(scheduler: Scheduler, listener: socket.socket, path: Path) -> None:
     tls = scheduler.config.tls
     settings = uvicorn.Config(
         scheduler.app,
@@ -132,13 +161,14 @@ async def _serve(scheduler: Scheduler, listener: socket.socket) -> None:
 
     def stop() -> None:
         server.should_exit = True
-        scheduler.app.state.stopping.set()
-        scheduler.engine.bell.ring_all()
+        scheduler.app.state.polls.stopping.set()
+        scheduler.engine.bell.wake_all()
 
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, scheduler.reload, path))
     await serving
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections import OrderedDict
+from collections.abc import Iterable
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
 from chain.wallet import recover_typed
 from poco.errors import PewError
@@ -20,7 +22,9 @@ SESSION_SECONDS = 24 * 3600
 #: Unanswered challenges that one wallet may have.
 MAX_CHALLENGES = 20
 MAX_CHALLENGES_IN_ALL = 20_000
+#: Sessions that are believed without asking the store, and for how long (another replica may end one), seconds.
 MAX_REMEMBERED = 50_000
+REMEMBERED_SECONDS = 300
 
 
 class LoginError(PewError):
@@ -45,7 +49,9 @@ class Sessions:
         self._pool = workerpool
         self._allowed = frozenset(allowed)
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[str, int]] = {}
+        #: by hash of the token: (wallet, expires, until when the store need not be asked again)
+        self._known: OrderedDict[str, tuple[str, int, int]] = OrderedDict()
+        self._revocations = 0
 
     def challenge(self, wallet: str, now: int) -> Challenge:
         """A nonce for that wallet to sign."""
@@ -91,28 +97,59 @@ class Sessions:
             db.execute(insert(t.sessions).values(token_hash=_hash(token), wallet=request.wallet, expires=expires))
         return Session(token=token, expires=expires)
 
-    def wallet_of(self, token: str, now: int) -> str:
-        """Whose session that is; LoginError for none, or one that has ended."""
+    def remembered(self, token: str, now: int) -> str | None:
+        """The wallet of a session that was looked up lately, without asking the store; None where it must be asked."""
         name = _hash(token)
         with self._lock:
             found = self._known.get(name)
-        if found is None:
-            with self._store.read() as db:
-                row = db.execute(select(t.sessions).where(t.sessions.c.token_hash == name)).mappings().first()
-            if row is not None:
-                found = (row["wallet"], row["expires"])
-                with self._lock:
-                    if len(self._known) >= MAX_REMEMBERED:
-                        self._known.clear()
-                    self._known[name] = found
-        if found is None or found[1] < now or (self._allowed and found[0] not in self._allowed):
+            if found is None or found[1] < now or found[2] < now or not self._is_allowed(found[0]):
+                return None
+            self._known.move_to_end(name)
+            return found[0]
+
+    def wallet_of(self, token: str, now: int) -> str:
+        """Whose session that is; LoginError for none, or one that has ended."""
+        known = self.remembered(token, now)
+        if known is not None:
+            return known
+        name, revocations = _hash(token), self._revocations
+        with self._store.read() as db:
+            row = db.execute(select(t.sessions).where(t.sessions.c.token_hash == name)).mappings().first()
+        if row is None or row["expires"] < now or not self._is_allowed(row["wallet"]):
             with self._lock:
                 self._known.pop(name, None)
             raise LoginError("no session, or one that has ended", hint="log in again", code="NOT_LOGGED_IN")
-        return found[0]
+        with self._lock:
+            if revocations == self._revocations:  # else it may have been ended since it was read
+                self._known[name] = (row["wallet"], row["expires"], now + REMEMBERED_SECONDS)
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+        return str(row["wallet"])
+
+    def revoke(self, token: str) -> None:
+        """End one session."""
+        self._end(t.sessions.c.token_hash == _hash(token))
+
+    def allow(self, wallets: Iterable[str]) -> None:
+        """Other wallets may log in from now on (all where empty); sessions of those that may not end."""
+        self._allowed = frozenset(wallets)
+        if self._allowed:
+            self._end(t.sessions.c.wallet.not_in(self._allowed))
+
+    def _end(self, which: ColumnElement[bool]) -> None:
+        with self._store.write() as db:
+            ended = list(db.scalars(select(t.sessions.c.token_hash).where(which)))
+            db.execute(delete(t.sessions).where(which))
+        with self._lock:
+            self._revocations += 1
+            for name in ended:
+                self._known.pop(name, None)
+
+    def _is_allowed(self, wallet: str) -> bool:
+        return not self._allowed or wallet in self._allowed
 
     def _require_allowed(self, wallet: str) -> None:
-        if self._allowed and wallet not in self._allowed:
+        if not self._is_allowed(wallet):
             raise LoginError(
                 f"{wallet} is not among the workers of this pool",
                 hint="ask the pool's owner to add it to allowed_workers",

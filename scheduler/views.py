@@ -17,6 +17,7 @@ from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.orderbook import OrderBook
 from scheduler.outbox import Outbox
+from scheduler.presence import Seen
 from scheduler.watcher import Watcher
 
 MONEY_SECONDS = 2
@@ -63,9 +64,9 @@ class Views:
                 "trouble": self._watcher.trouble,
             },
             "tasks": counts,
-            "workers": [self._worker(seen.wallet, running.get(seen.wallet, [])) for seen in self._engine.roll.all()],
+            "workers": [self._worker(seen, running.get(seen.wallet, [])) for seen in self._engine.roll.all()],
             "outbox": {"waiting": waiting, "trouble": self._outbox.trouble, "errors": errors},
-            "money": self._look_at_money(),
+            "money": self.money(),
         }
 
     def task(self, task_id: str) -> dict[str, Any] | None:
@@ -107,12 +108,9 @@ class Views:
             ],
         }
 
-    def _worker(self, wallet: str, running: list[dict[str, str]]) -> dict[str, Any]:
-        seen = self._engine.roll.get(wallet)
-        if seen is None:
-            return {"wallet": wallet, "tasks": running}
+    def _worker(self, seen: Seen, running: list[dict[str, str]]) -> dict[str, Any]:
         return {
-            "wallet": wallet,
+            "wallet": seen.wallet,
             "name": seen.name,
             "platforms": list(seen.platforms),
             "cpus": seen.cpus,
@@ -127,7 +125,8 @@ class Views:
             "no_work_because": seen.reason,
         }
 
-    def _look_at_money(self) -> dict[str, Any]:
+    def money(self) -> dict[str, Any]:
+        """The scheduler's account, at most `MONEY_SECONDS` old; `trouble` where the chain does not say."""
         with self._lock:
             read_at, money = self._money
         if time.monotonic() - read_at < MONEY_SECONDS and money:

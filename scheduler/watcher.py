@@ -41,7 +41,8 @@ class Watcher(threading.Thread):
         self._engine = engine
         self._chain = chain
         self._pool = workerpool
-        self._pause = poll_seconds
+        #: seconds between two looks
+        self.pause = poll_seconds
         self._stopping = threading.Event()
         self._reading = threading.Lock()
         #: why the chain cannot be read now; empty where it can
@@ -54,7 +55,7 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         while not self._stopping.is_set():
             self.look()
-            self._stopping.wait(self._pause)
+            self._stopping.wait(self.pause)
 
     def stop(self) -> None:
         self._stopping.set()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,14 +22,22 @@ from scheduler.results import ResultRefusedError
 from scheduler.sessions import LoginError, TooManyError
 
 MAX_BODY_BYTES = 2**20
+_SEE = "see docs/reference/scheduler.md"
+
+
+#: Where a refusal does not say when to come again: 429 and 503, seconds.
+RETRY_SECONDS = 5
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class HttpError(PewError):
-    """A refusal with its HTTP status."""
+    """A refusal with its HTTP status; `retry_after` in seconds, for 429 and 503."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "", *, retry_after: int | None = None) -> None:
         super().__init__(message, hint=hint, code=code)
         self.status = status
+        self.retry_after = retry_after
 
 
 def status_of(error: PewError) -> int:
@@ -50,9 +60,25 @@ def status_of(error: PewError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def refusal(status: int, code: str, message: str, hint: str = "") -> JSONResponse:
+def refusal(status: int, code: str, message: str, hint: str = "", retry_after: int | None = None) -> JSONResponse:
+    """An error in the form that all errors have; what passes by itself says when to come again."""
     body = ErrorBody(error=code, message=message, hint=hint)
-    return JSONResponse(body.model_dump(), status_code=status)
+    headers = None
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        headers = {"Retry-After": str(retry_after or RETRY_SECONDS)}
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """The message that a body holds; HttpError 400 says what is wrong with it."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", _wrong(error.errors()), _SEE) from None
+
+
+def _wrong(errors: Sequence[Any]) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in errors[:5])[:1000]
 
 
 def install(app: FastAPI) -> None:
@@ -63,12 +89,11 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if _is_book(request):
             return JSONResponse({"ok": False, "error": str(error)}, status_code=status)
-        return refusal(status, error.code, error.message, error.hint)
+        return refusal(status, error.code, error.message, error.hint, getattr(error, "retry_after", None))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        return refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", said[:1000], "see docs/reference/scheduler.md")
+        return refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", _wrong(error.errors()), _SEE)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -127,7 +152,3 @@ def bearer(request: Request) -> str:
 
 def _is_book(request: Request) -> bool:
     return request.url.path.split("/")[1].endswith("orders")
-
-
-def json_answer(content: Any) -> JSONResponse:
-    return JSONResponse(content)

@@ -1,0 +1,179 @@
+"""`GET /metrics` (Prometheus text format 0.0.4) and `GET /health`; no label is a worker or a task."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from poco.states import Presence, TaskStatus
+from scheduler import store
+from scheduler import tables as t
+from scheduler.engine import Engine
+from scheduler.load import BOUNDS, Load
+from scheduler.outbox import Outbox
+from scheduler.views import Views
+from scheduler.watcher import Watcher
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: One look at store and chain serves all who ask so soon after each other, seconds.
+KEPT_SECONDS = 1.0
+#: What the meters of workers say, summed over those that are there: name in `Energy`, help.
+_METERS = {
+    "harvested_wh": "Energy harvested since the journals of the workers began, watt-hours",
+    "consumed_wh": "Energy consumed since the journals of the workers began, watt-hours",
+    "stored_wh": "Energy in the batteries now, watt-hours",
+    "harvest_w": "Power harvested now, watts",
+    "load_w": "Power drawn now, watts",
+}
+_MONEY = {
+    "stake_nrlc": "Free stake of the scheduler in escrow, nRLC",
+    "locked_nrlc": "Locked stake of the scheduler, nRLC",
+    "native_wei": "Native coin of the scheduler, for gas, wei",
+    "missing_nrlc": "What the standing orders of the pool need beyond the free stake, nRLC",
+}
+
+Sample = tuple[Mapping[str, str], float]
+
+
+class Metrics:
+    """Reads only."""
+
+    def __init__(self, engine: Engine, watcher: Watcher, outbox: Outbox, views: Views, load: Load) -> None:
+        self._engine, self._watcher, self._outbox, self._views, self._load = engine, watcher, outbox, views, load
+        self._lock = threading.Lock()
+        self._text: tuple[float, str] = (0.0, "")
+        self._started = time.time()
+
+    def health(self) -> dict[str, Any]:
+        """`ok`, and by part what is wrong; empty where nothing is. The outbox's trouble is told, and is the chain's."""
+        said = {"store": "", "chain": self._watcher.trouble, "threads": "", "outbox": self._outbox.trouble}
+        if not said["chain"] and not self._watcher.caught_up:
+            said["chain"] = "it is not read up to its end yet"
+        alive = {thread.name for thread in threading.enumerate()}
+        missing = sorted({"clock", "outbox", "watcher"} - alive)
+        if missing:
+            said["threads"] = f"ended: {', '.join(missing)}"
+        try:
+            with self._engine.store.read() as db:
+                store.get_meta(db, "block")
+        except Exception as error:  # whatever the database says
+            said["store"] = f"{type(error).__name__}"
+        return {"ok": not (said["store"] or said["chain"] or said["threads"]), **said}
+
+    def text(self) -> str:
+        """All series."""
+        with self._lock:
+            read_at, text = self._text
+            if not text or time.monotonic() - read_at >= KEPT_SECONDS:
+                text = "".join(self._series())
+                self._text = (time.monotonic(), text)
+        return text
+
+    def _series(self) -> Iterable[str]:
+        yield from self._fleet()
+        yield from self._work()
+        yield from self._means()
+        yield from self._traffic()
+        yield from self._process()
+
+    def _fleet(self) -> Iterable[str]:
+        now = self._engine.clock()
+        roll = self._engine.roll
+        here = dict.fromkeys(Presence, 0)
+        sums, metered, charges = dict.fromkeys(_METERS, 0.0), 0, []
+        for seen in roll.all():
+            presence = roll.presence(seen, now)
+            here[presence] += 1
+            if presence is Presence.LOST or not seen.energy:
+                continue
+            metered += any(name in seen.energy for name in _METERS)
+            for name in _METERS:
+                sums[name] += seen.energy.get(name) or 0.0
+            if seen.energy.get("soc") is not None:
+                charges.append(float(seen.energy["soc"]))
+        yield _gauge("pew_workers", "Workers by presence", [({"presence": p.value}, n) for p, n in here.items()])
+        yield _gauge("pew_workers_metered", "Workers whose meter says something", [({}, metered)])
+        for name, help_text in _METERS.items():
+            yield _gauge(f"pew_energy_{name}", help_text, [({}, sums[name])])
+        if charges:
+            ranks = {"least": min(charges), "mean": sum(charges) / len(charges)}
+            yield _gauge("pew_energy_soc", "State of charge, 0 to 1", [({"of": k}, v) for k, v in ranks.items()])
+
+    def _work(self) -> Iterable[str]:
+        o = t.outbox.c
+        with self._engine.store.read() as db:
+            counts = store.count_by_status(db)
+            wanted = db.scalar(select(func.count()).select_from(t.tasks).where(t.tasks.c.wanted)) or 0
+            query = select(o.kind, func.count()).where(o.status.in_((store.QUEUED, store.SENT))).group_by(o.kind)
+            waiting = [({"kind": row[0]}, row[1]) for row in db.execute(query)]
+        polls, mail = self._engine.bell.counts()
+        tasks = [({"status": status.value}, counts.get(status.value, 0)) for status in TaskStatus]
+        yield _gauge("pew_tasks", "Tasks by status", tasks)
+        yield _gauge("pew_tasks_wanting_a_worker", "Tasks that one more worker is sought for", [({}, wanted)])
+        yield _gauge("pew_outbox_waiting", "Transactions that wait or are on their way, by kind", waiting)
+        yield _gauge("pew_workers_polling", "Workers with an open poll", [({}, polls)])
+        yield _gauge("pew_workers_with_mail", "Workers with notifications not acknowledged", [({}, mail)])
+
+    def _means(self) -> Iterable[str]:
+        money = self._views.money()
+        for name, help_text in _MONEY.items():
+            if name in money:
+                yield _gauge(f"pew_money_{name}", help_text, [({}, money[name])])
+        w = self._watcher
+        yield _gauge("pew_chain_block", "The last block that was read", [({}, w.block)])
+        trouble = bool(w.trouble or not w.caught_up)
+        yield _gauge("pew_chain_trouble", "1 where the chain cannot be read up to its end", [({}, trouble)])
+        yield _gauge("pew_outbox_trouble", "1 where nothing can be sent", [({}, bool(self._outbox.trouble))])
+
+    def _traffic(self) -> Iterable[str]:
+        load = self._load
+        answers = [({"method": m, "status": f"{c}xx"}, n) for (m, c), n in sorted(load.answers.items())]
+        yield _metric("counter", "pew_http_answers_total", "HTTP answers", answers)
+        yield _metric("counter", "pew_sent_away_total", "Calls refused for too much load", [({}, load.sent_away)])
+        yield _gauge("pew_polls_open", "Polls held open", [({}, load.polls)])
+        yield _gauge("pew_polls_max", "Polls that may be held open", [({}, load.max_polls)])
+        yield _gauge("pew_calls_open", "Other calls worked on", [({}, load.calls)])
+        name = "pew_latency_seconds"
+        yield f"# HELP {name} From something to answer (poll), or request (status), to the answer\n"
+        yield f"# TYPE {name} histogram\n"
+        for kind, (classes, total) in sorted(load.histograms().items()):
+            below = 0
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), classes, strict=True):
+                below += count
+                yield f'{name}_bucket{{kind="{kind}",le="{bound}"}} {below}\n'
+            yield f'{name}_sum{{kind="{kind}"}} {total:.6f}\n{name}_count{{kind="{kind}"}} {below}\n'
+
+    def _process(self) -> Iterable[str]:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = used.ru_utime + used.ru_stime
+        yield _metric("counter", "process_cpu_seconds_total", "CPU time, seconds", [({}, round(cpu, 3))])
+        yield _gauge("process_start_time_seconds", "Start, Unix seconds", [({}, round(self._started, 3))])
+        yield _gauge("process_max_fds", "Files it may open", [({}, resource.getrlimit(resource.RLIMIT_NOFILE)[0])])
+        proc = Path("/proc/self")
+        if proc.is_dir():  # Linux
+            pages = int((proc / "statm").read_text().split()[1])
+            resident = pages * resource.getpagesize()
+            yield _gauge("process_resident_memory_bytes", "Resident memory, bytes", [({}, resident)])
+            yield _gauge("process_open_fds", "Files it has open", [({}, sum(1 for _ in (proc / "fd").iterdir()))])
+
+
+def _gauge(name: str, help_text: str, samples: Iterable[Sample]) -> str:
+    return _metric("gauge", name, help_text, samples)
+
+
+def _metric(kind: str, name: str, help_text: str, samples: Iterable[Sample]) -> str:
+    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+    for labels, value in samples:
+        said = ",".join(f'{key}="{text}"' for key, text in labels.items())
+        lines.append(f"{name}{{{said}}} {_number(value)}" if said else f"{name} {_number(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if isinstance(value, int) else repr(float(value))
