@@ -24,6 +24,7 @@ from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
 from poco.ids import result_hash
 from poco.states import ChainTaskStatus, ContributionStatus
 from poco.tags import GREEN, TEE, asks
+from worker import gas
 from worker.config import WorkerConfig
 from worker.core import Facts, Replicate, seen
 from worker.journal import Journal
@@ -32,7 +33,6 @@ from worker.table import What
 
 #: Seconds that must be left before a deadline for a transaction to be worth sending.
 MARGIN_SECONDS = 5
-_WEI = 10**18
 _LOG_SPAN = 1000
 
 
@@ -99,9 +99,9 @@ class PoolChain:
         if asks(deal.tag, GREEN) and not self._is_green():
             raise RefusalError(Cause.ENERGY, "the task is green, this worker's anchored ledger is not", declined=True)
         task = self.chain.task(replicate.task_id)
-        self._require_open(task, now)
-        facts = self._facts(deal, task)
+        self.require_open(task, now)
         self._require_means(deal)
+        facts = self._facts(replicate, deal, task)
         try:
             params.parse(deal.params, deal.trust)
         except BadInputError as error:
@@ -113,7 +113,7 @@ class PoolChain:
             return False
         return EnergyLedger(self.chain).is_green(self.me, self._config.workerpool)
 
-    def _require_open(self, task: Task, now: int) -> None:
+    def require_open(self, task: Task, now: int) -> None:
         if task.status is not ChainTaskStatus.ACTIVE:
             raise RefusalError(Cause.TASK_NOT_ACTIVE, f"the task is {task.status.name} on chain")
         if now + MARGIN_SECONDS >= task.contribution_deadline:
@@ -121,7 +121,7 @@ class PoolChain:
         if self.me in task.contributors:
             raise RefusalError(Cause.TASK_NOT_ACTIVE, "this worker has contributed already")
 
-    def _facts(self, deal: Deal, task: Task) -> Facts:
+    def _facts(self, replicate: Replicate, deal: Deal, task: Task) -> Facts:
         try:
             app = self.chain.app(deal.app.pointer)
             dataset = self.chain.dataset(deal.dataset.pointer) if deal.has_dataset else None
@@ -138,12 +138,13 @@ class PoolChain:
             callback=deal.has_callback,
             bot_first=deal.bot_first,
             bot_size=deal.bot_size,
+            trust=deal.trust,
             run_seconds=task.reference_seconds or self.chain.category(deal.category).seconds,
             contribution_deadline=task.contribution_deadline,
             final_deadline=task.final_deadline,
             stake_nrlc=deal.worker_stake,
             reward_nrlc=_share(deal),
-            gas_nrlc=self.gas_nrlc(),
+            gas_nrlc=gas.expected_nrlc(self.chain, self.sender, replicate, self._config.fees.nrlc_per_native),
         )
 
     def _require_means(self, deal: Deal) -> None:
@@ -158,10 +159,6 @@ class PoolChain:
         lacking = self.gas_lacking()
         if lacking:
             raise RefusalError(Cause.STAKE_TOO_LOW, lacking)
-
-    def gas_nrlc(self) -> int:
-        """What contribute and reveal cost at the present gas price, in nRLC (0 where gas is free)."""
-        return self._two_steps_wei() * self._config.fees.nrlc_per_native // _WEI
 
     def gas_lacking(self, beside: int = 0) -> str:
         """Why the wallet cannot pay for contribute and reveal (and `beside` gas for something else), or nothing."""
@@ -211,7 +208,7 @@ class PoolChain:
             ChainUnreachableError, PendingError: ask again later.
         """
         task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
-        mined = self._recover_contribution(replicate)
+        mined = self.recover_in_time(replicate, "contribute")
         proof = prove(self.me, task_id, digest)
         found = self.chain.contribution(task_id, self.me)
         if found.status is not ContributionStatus.UNSET:
@@ -224,7 +221,7 @@ class PoolChain:
         task = self.chain.task(task_id)
         if task.status is ChainTaskStatus.REVEALING:
             raise RefusalError(Cause.CONSENSUS_REACHED, "the others agreed before this worker was ready")
-        self._require_open(task, now)
+        self.require_open(task, now)
         self._require_means(self.chain.deal(replicate.deal_id))
         call = self.chain.hub.functions.contribute(
             to_bytes(task_id),
@@ -239,15 +236,15 @@ class PoolChain:
         except RevertedError as error:
             raise self._why_refused(task_id, error) from None
 
-    def _recover_contribution(self, replicate: Replicate) -> str | None:
+    def recover_in_time(self, replicate: Replicate, step: str) -> str | None:
         """`recover`, but what the node will not take is forgotten once the contribution deadline is over."""
         try:
-            return self.recover(replicate.task_id, "contribute")
+            return self.recover(replicate.task_id, step)
         except PewError as error:
             late = replicate.facts is not None and time.time() > replicate.facts.contribution_deadline
             if error.code != "NOT_SENT" or not late:
                 raise
-            for sent in self._journal.sent(replicate.task_id, "contribute"):
+            for sent in self._journal.sent(replicate.task_id, step):
                 if sent.state == "OPEN":
                     self._journal.transaction_ended(sent.tx_hash, "GONE")
             return None
@@ -299,7 +296,8 @@ class PoolChain:
         if status not in (ChainTaskStatus.COMPLETED, ChainTaskStatus.FAILED):
             return None
         reward = seized = 0
-        contributed = [t.block for t in self._journal.sent(task_id, "contribute") if t.block is not None]
+        steps = ("contribute", "contributeAndFinalize")
+        contributed = [t.block for step in steps for t in self._journal.sent(task_id, step) if t.block is not None]
         if contributed:
             first, last = min(contributed), self.chain.block_number()
             while first <= last:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from poco.errors import ERROR_RESULT_CAUSES, Cause
 from poco.states import ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
 from poco.wire import Logs, Message, Notification, NotificationType, StatusUpdate, Verdict
-from worker.table import ASKED, IN_HAND, SLOT_STAGES, TABLE, WATCHED, WORK, Do, Stage, What
+from worker.table import ASKED, IN_HAND, SLOT_STAGES, TABLE, UNFINISHED, WATCHED, WORK, Do, Stage, What
 
 R = ReplicateStatus
+
+#: A notification that is so far ahead of the last one would make the worker deaf to all that come after it.
+MAX_SKIP = 1_000_000
 
 
 class Facts(Message):
@@ -34,6 +38,7 @@ class Facts(Message):
     callback: bool = False
     bot_first: int = 0
     bot_size: int = 1
+    trust: int = 0
     run_seconds: int
     contribution_deadline: int
     final_deadline: int
@@ -52,6 +57,7 @@ class Replicate(Message):
     index: int
     authorization: str
     enclave_challenge: str
+    finalize: bool = False
     facts: Facts | None = None
     digest: str | None = None
     cause: Cause | None = None
@@ -129,10 +135,19 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """No new work; what has no stake is given back."""
+    """No new work from now on."""
 
 
-Event = Notified | Happened | Answered | Weighed | Funded | Tick | Drain
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """These tasks will not be done here; one that has a stake is not given up by this."""
+
+    tasks: frozenset[str]
+    cause: Cause
+    reason: str
+
+
+Event = Notified | Happened | Answered | Weighed | Funded | Tick | Drain | GiveBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,7 @@ def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Effect | R
             replicate = state.replicates.get(task_id)
             if verdict is not Verdict.ABORT or replicate is None or status in (R.ABORTED, R.COMPLETED, R.DECLINED):
                 return state, []
-            return _move(state, replicate, _about(replicate, What.ABORT, Cause.TASK_NOT_ACTIVE), now)
+            return _move(state, replicate, about(replicate, What.ABORT, Cause.TASK_NOT_ACTIVE), now)
         case Weighed(stance):
             return state.model_copy(update={"stance": stance}), []
         case Funded(trouble):
@@ -202,7 +217,9 @@ def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Effect | R
         case Tick():
             return _tick(state, now)
         case Drain():
-            return _drain(state, now)
+            return state.model_copy(update={"draining": True}), []
+        case GiveBack():
+            return _give_back(state, event, now)
 
 
 def resume(state: Worker) -> list[Effect]:
@@ -233,7 +250,7 @@ def _unwilling(state: Worker) -> bool:
 
 
 def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
-    if news.seq <= state.acked:
+    if not state.acked < news.seq <= state.acked + MAX_SKIP:
         return state, []
     state = state.model_copy(update={"acked": news.seq})
     try:
@@ -252,7 +269,7 @@ def _obeyed(state: Worker, news: Notification, now: int) -> tuple[Worker, list[E
     cause = news.cause() if news.type in (NotificationType.CONTRIBUTE_ERROR, NotificationType.ABORT) else None
     if what is What.ERROR_ASKED and cause is not replicate.cause:
         what = What.ERROR_ASKED_OTHER
-    return _move(state, replicate, _about(replicate, what, cause), now)
+    return _move(state, replicate, about(replicate, what, cause), now)
 
 
 def _offered(
@@ -272,6 +289,7 @@ def _offered(
         index=start.index,
         authorization=start.authorization,
         enclave_challenge=start.enclave_challenge,
+        finalize=start.finalize,
     )
     return _with(state, replicate), [Effect(do, replicate.task_id, replicate.run) for do in WORK[replicate.stage]]
 
@@ -292,23 +310,22 @@ def _tick(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
         if replicate.stage in WATCHED:
             effects.append(Effect(WATCHED[replicate.stage], replicate.task_id, replicate.run))
         elif replicate.stage is Stage.FAILED and replicate.facts and now >= replicate.facts.contribution_deadline:
-            state, more = _move(state, replicate, _about(replicate, What.LATE), now)
+            state, more = _move(state, replicate, about(replicate, What.LATE), now)
             effects += more
     return state, effects
 
 
-def _drain(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
-    state = state.model_copy(update={"draining": True})
+def _give_back(state: Worker, event: GiveBack, now: int) -> tuple[Worker, list[Effect | Report]]:
     effects: list[Effect | Report] = []
-    for replicate in list(state.replicates.values()):
-        event = _about(replicate, What.DRAIN, Cause.WORKER_STOPPED, "the operator stopped this worker")
-        state, more = _move(state, replicate, event, now)
+    for replicate in [r for task_id, r in state.replicates.items() if task_id in event.tasks]:
+        state, more = _move(state, replicate, about(replicate, What.GIVEN_BACK, event.cause, reason=event.reason), now)
         effects += more
     return state, effects
 
 
-def _about(replicate: Replicate, what: What, cause: Cause | None = None, reason: str = "") -> Happened:
-    return Happened(replicate.task_id, replicate.run, what, cause=cause, reason=reason)
+def about(replicate: Replicate, what: What, cause: Cause | None = None, **values: Any) -> Happened:
+    """An outcome of this replicate's run."""
+    return Happened(replicate.task_id, replicate.run, what, cause=cause, **values)
 
 
 def _refined(replicate: Replicate, event: Happened) -> What:
@@ -317,6 +334,8 @@ def _refined(replicate: Replicate, event: Happened) -> What:
         return What.FAILED_KEEP
     if event.what in (What.REVEALED, What.SEEN_PROVED) and replicate.upload_asked:
         return What.REVEALED_UPLOAD_ASKED
+    if event.what is What.PROVEN and replicate.finalize and replicate.facts and replicate.facts.trust == 1:
+        return What.PROVEN_ALONE
     return event.what
 
 
@@ -370,5 +389,10 @@ def _with(state: Worker, *changed: Replicate) -> Worker:
 
 
 def in_hand(replicates: Iterable[Replicate]) -> bool:
-    """Whether anything should be finished before a draining worker leaves."""
+    """Whether a transaction or an upload is going on."""
     return any(r.stage in IN_HAND for r in replicates)
+
+
+def unfinished(replicates: Iterable[Replicate]) -> list[Replicate]:
+    """What a draining worker stays for: all but what was given up, and what others have to finish."""
+    return [r for r in replicates if r.stage in SLOT_STAGES | UNFINISHED]

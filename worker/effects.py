@@ -14,15 +14,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from poco import params, sensors
-from poco.errors import BadInputError, Cause, PewError
+from poco.errors import Cause
 from poco.result import ResultError, digest
-from poco.wire import Logs
 from worker.chain import PoolChain, RefusalError
 from worker.config import WorkerConfig
-from worker.core import Facts, Happened, Replicate
+from worker.core import Facts, Happened, Replicate, about
 from worker.energy import Decision, Offer
+from worker.finishing import Finisher, facts_of, persist
 from worker.journal import ContainerRow, Journal, ResultRow
-from worker.link import Backoff, Link, SchedulerRefusedError
+from worker.link import Link
 from worker.log import Log
 from worker.proof import error_proof
 from worker.runner.errors import Interrupted, RunError
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 _MB = 1_048_576
 _VERIFY_SECONDS = 60
-#: Codes of failures that may pass by themselves.
-_PASSING = frozenset({"CHAIN_UNREACHABLE", "CHAIN_ERROR", "PENDING", "NOT_SENT", "SCHEDULER_DOWN"})
 
 
 class Guard(Protocol):
@@ -69,6 +67,7 @@ class Performer:
 
     def perform(self, do: Do, replicate: Replicate, stop: threading.Event) -> Happened | None:
         """Do it; None where there is nothing to tell (given up, or not known yet)."""
+        finisher = Finisher(self.journal, self.chain, self.link, self.runner, self.log, self.folder)
         call: Callable[[Replicate, threading.Event], Happened | None] = {
             Do.VERIFY: self._verify,
             Do.GATE: self._gate,
@@ -77,11 +76,13 @@ class Performer:
             Do.RUN: self._run,
             Do.PROVE: self._prove,
             Do.PROVE_ERROR: self._prove_error,
-            Do.CONTRIBUTE: self._contribute,
-            Do.CHECK: self._check,
-            Do.REVEAL: self._reveal,
-            Do.UPLOAD: self._upload,
-            Do.SETTLE: self._settle,
+            Do.DELIVER: finisher.deliver,
+            Do.FINALIZE: finisher.finalize,
+            Do.CONTRIBUTE: finisher.contribute,
+            Do.CHECK: finisher.check,
+            Do.REVEAL: finisher.reveal,
+            Do.UPLOAD: finisher.upload,
+            Do.SETTLE: finisher.settle,
             Do.CLEAN: self._clean,
         }[do]
         try:
@@ -89,7 +90,7 @@ class Performer:
         except Interrupted:
             return None
         except RunError as error:
-            return _happened(
+            return about(
                 replicate,
                 What.FAILED,
                 cause=error.cause,
@@ -99,40 +100,23 @@ class Performer:
             )
         except RefusalError as error:
             what = What.DECLINED if error.declined else What.FAILED
-            return _happened(replicate, what, cause=error.cause, reason=str(error), facts=error.facts)
+            return about(replicate, what, cause=error.cause, reason=str(error), facts=error.facts)
 
     def folder(self, task_id: str) -> TaskFolder:
         return TaskFolder(self.config.data_dir / "tasks", task_id)
 
-    def _again(
-        self, replicate: Replicate, stop: threading.Event, until: float, call: Callable[[], Happened]
-    ) -> Happened | None:
-        """Call until it works; None when given up. What still fails after `until` (Unix seconds) is raised."""
-        pauses = Backoff(0.5, 30)
-        while True:
-            try:
-                return call()
-            except PewError as error:
-                if error.code not in _PASSING:
-                    raise
-                if time.time() > until:
-                    raise RefusalError(Cause.INTERNAL_ERROR, error.message, error.hint) from None
-                self.log.warning("trying_again", task=replicate.task_id, stage=replicate.stage, why=error.message)
-            if stop.wait(pauses.pause()):
-                return None
-
     def _verify(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
         def once() -> Happened:
-            return _happened(replicate, What.VERIFIED, facts=self.chain.verify(replicate, int(time.time())))
+            return about(replicate, What.VERIFIED, facts=self.chain.verify(replicate, int(time.time())))
 
-        return self._again(replicate, stop, time.time() + _VERIFY_SECONDS, once)
+        return persist(self.log, replicate, stop, time.time() + _VERIFY_SECONDS, once)
 
     def _gate(self, replicate: Replicate, _stop: threading.Event) -> Happened:
-        facts = _facts(replicate)
+        facts = facts_of(replicate)
         lacking = self._lacking(facts)
         if lacking:
             self.log.info("offer_declined", task=replicate.task_id, reason=lacking)
-            return _happened(replicate, What.DECLINED, cause=Cause.SENSOR_UNAVAILABLE, reason=lacking)
+            return about(replicate, What.DECLINED, cause=Cause.SENSOR_UNAVAILABLE, reason=lacking)
         decision = self.guard.weigh(
             Offer(
                 replicate.task_id,
@@ -149,8 +133,8 @@ class Performer:
             stake_nrlc=facts.stake_nrlc, reason=decision.reason,
         )  # fmt: skip
         if taken:
-            return _happened(replicate, What.ADMITTED)
-        return _happened(replicate, What.DECLINED, cause=Cause.ENERGY, reason=decision.reason)
+            return about(replicate, What.ADMITTED)
+        return about(replicate, What.DECLINED, cause=Cause.ENERGY, reason=decision.reason)
 
     def _lacking(self, facts: Facts) -> str:
         """Which sensor the task asks for that this device cannot give; empty when none."""
@@ -164,13 +148,13 @@ class Performer:
         return ""
 
     def _pull(self, replicate: Replicate, stop: threading.Event) -> Happened:
-        facts = _facts(replicate)
+        facts = facts_of(replicate)
         image = self.runner.pull(facts.image, facts.checksum, stop.is_set)
         self.journal.image_pulled(replicate.task_id, replicate.run, image, time.time())
-        return _happened(replicate, What.PULLED)
+        return about(replicate, What.PULLED)
 
     def _fetch(self, replicate: Replicate, stop: threading.Event) -> Happened:
-        facts, folder = _facts(replicate), self.folder(replicate.task_id)
+        facts, folder = facts_of(replicate), self.folder(replicate.task_id)
         folder.make()
         fetcher = Fetcher(self.config.fetch, stop.is_set)
         if facts.dataset is not None:
@@ -181,17 +165,17 @@ class Performer:
                 raise RunError(Cause.INPUT_FILES_DOWNLOAD_FAILED, "this worker has no sensors", "ask one that has")
             self.sensors.give(sensors.parse(url), folder.inputs / input_name(url), time.time())
         fetcher.inputs(tuple(url for url in asked if not sensors.is_sensor(url)), folder.inputs)
-        return _happened(replicate, What.FETCHED)
+        return about(replicate, What.FETCHED)
 
     def _run(self, replicate: Replicate, stop: threading.Event) -> Happened:
         self.runner.run(self._spec(replicate), self._control(replicate, stop.is_set))
         row = self.journal.container(replicate.task_id, replicate.run)
         if row is not None:
-            self.journal.set_note(f"seconds.{_facts(replicate).app}", str(row.ran_seconds))
-        return _happened(replicate, What.RAN)
+            self.journal.set_note(f"seconds.{facts_of(replicate).app}", str(row.ran_seconds))
+        return about(replicate, What.RAN)
 
     def _spec(self, replicate: Replicate) -> RunSpec:
-        facts = _facts(replicate)
+        facts = facts_of(replicate)
         told = params.parse(facts.params)
         return RunSpec(
             task_id=replicate.task_id,
@@ -214,7 +198,7 @@ class Performer:
         return Control(stop, lambda: self.guard.halted, recall, remember)
 
     def _prove(self, replicate: Replicate, stop: threading.Event) -> Happened:
-        facts, folder = _facts(replicate), self.folder(replicate.task_id)
+        facts, folder = facts_of(replicate), self.folder(replicate.task_id)
         kept = self.journal.result(replicate.task_id, replicate.run)
         ended = self.runner.run(self._spec(replicate), self._control(replicate, stop.is_set))
         if kept is not None and folder.zip.exists():
@@ -236,71 +220,10 @@ class Performer:
             raise RunError(Cause.INTERNAL_ERROR, "there is no cause to prove")
         folder = self.folder(replicate.task_id)
         folder.make()
-        found, tree = error_proof(replicate.cause, callback=_facts(replicate).callback)
+        found, tree = error_proof(replicate.cause, callback=facts_of(replicate).callback)
         sha256, size = write_zip(tree, (PurePosixPath(name) for name in sorted(tree.files)), folder.zip)
         self.journal.result_kept(replicate.task_id, replicate.run, ResultRow(found, sha256, size))
-        return _happened(replicate, What.PROVEN, digest=found)
-
-    def _contribute(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
-        def once() -> Happened:
-            tx_hash = self.chain.contribute(replicate, stop.is_set)
-            self._tidy(replicate.task_id)
-            return _happened(replicate, What.CONTRIBUTED, tx_hash=tx_hash)
-
-        # what was sent must be followed to its end: only the task's own end makes it useless
-        return self._again(replicate, threading.Event(), _facts(replicate).final_deadline, once)
-
-    def _tidy(self, task_id: str) -> None:
-        """Drop what only the run needed; the zip stays. What cannot be dropped now goes when the task ends."""
-        try:
-            self.runner.remove(task_id)
-        except RunError as error:
-            self.log.warning("cannot_tidy", task=task_id, why=error.message)
-        self.folder(task_id).drop_work()
-
-    def _check(self, replicate: Replicate, _stop: threading.Event) -> Happened | None:
-        try:
-            return _happened(replicate, self.chain.look(replicate, int(time.time())))
-        except PewError as error:
-            self.log.warning("cannot_check", task=replicate.task_id, why=error.message)
-            return None
-
-    def _reveal(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
-        def once() -> Happened:
-            return _happened(replicate, What.REVEALED, tx_hash=self.chain.reveal(replicate))
-
-        return self._again(replicate, stop, _facts(replicate).final_deadline, once)
-
-    def _upload(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
-        task_id, run = replicate.task_id, replicate.run
-        archive = self.folder(task_id).zip
-        if not archive.exists():
-            return _happened(replicate, What.UPLOAD_FAILED, cause=Cause.RESULT_UPLOAD_FAILED, reason="the zip is gone")
-
-        def once() -> Happened:
-            self.journal.upload_begins(task_id, run, int(time.time()))
-            location = self.link.upload(task_id, archive, stop.is_set).location
-            self.journal.upload_done(task_id, run, location[:300])
-            return _happened(replicate, What.UPLOADED)
-
-        try:
-            return self._again(replicate, stop, _facts(replicate).final_deadline, once)
-        except SchedulerRefusedError as error:
-            return _happened(replicate, What.UPLOAD_FAILED, cause=Cause.RESULT_UPLOAD_FAILED, reason=str(error))
-
-    def _settle(self, replicate: Replicate, _stop: threading.Event) -> Happened | None:
-        try:
-            settled = self.chain.settle(replicate.task_id)
-        except PewError as error:
-            self.log.warning("cannot_settle", task=replicate.task_id, why=error.message)
-            return None
-        if settled is None:
-            return None
-        now = int(time.time())
-        status, reward, seized = settled.status.name, settled.reward_nrlc, settled.seized_nrlc
-        self.journal.earned(replicate.task_id, now, status, reward, seized)
-        self.log.info("settled", task=replicate.task_id, status=status, reward_nrlc=reward, seized_nrlc=seized)
-        return _happened(replicate, What.SETTLED_PAID if settled.counted else What.SETTLED_UNPAID)
+        return about(replicate, What.PROVEN, digest=found)
 
     def _clean(self, replicate: Replicate, _stop: threading.Event) -> None:
         self.runner.remove(replicate.task_id)
@@ -330,26 +253,5 @@ def environment(replicate: Replicate, facts: Facts, input_files: tuple[str, ...]
     return env
 
 
-def _facts(replicate: Replicate) -> Facts:
-    if replicate.facts is None:
-        raise BadInputError(f"task {replicate.task_id} was not verified", code="NOT_VERIFIED")
-    return replicate.facts
-
-
-def _happened(
-    replicate: Replicate,
-    what: What,
-    *,
-    facts: Facts | None = None,
-    digest: str | None = None,
-    cause: Cause | None = None,
-    reason: str = "",
-    exit_code: int | None = None,
-    logs: Logs | None = None,
-    tx_hash: str | None = None,
-) -> Happened:
-    return Happened(replicate.task_id, replicate.run, what, facts, digest, cause, reason, exit_code, logs, tx_hash)
-
-
 def _proven(replicate: Replicate, found: str, ended: Finished) -> Happened:
-    return _happened(replicate, What.PROVEN, digest=found, exit_code=ended.exit_code, logs=ended.logs)
+    return about(replicate, What.PROVEN, digest=found, exit_code=ended.exit_code, logs=ended.logs)

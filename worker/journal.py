@@ -40,6 +40,12 @@ CREATE TABLE IF NOT EXISTS containers (
 CREATE TABLE IF NOT EXISTS results (
     task_id TEXT NOT NULL, run INTEGER NOT NULL, digest TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
     began INTEGER, location TEXT, PRIMARY KEY (task_id, run));
+CREATE TABLE IF NOT EXISTS uploads (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, sent INTEGER NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (task_id, run));
+CREATE TABLE IF NOT EXISTS deliveries (
+    task_id TEXT NOT NULL, run INTEGER NOT NULL, location TEXT NOT NULL, callback BLOB NOT NULL,
+    PRIMARY KEY (task_id, run));
 CREATE TABLE IF NOT EXISTS earnings (
     task_id TEXT PRIMARY KEY, at INTEGER NOT NULL, status TEXT NOT NULL, reward_nrlc INTEGER NOT NULL,
     seized_nrlc INTEGER NOT NULL);
@@ -199,7 +205,7 @@ class Journal(Database):
         """Drop the details of tasks that ended before that Unix second; what they earned stays."""
         with self.transaction() as db:
             old = "SELECT task_id FROM replicates WHERE stage = ? AND changed < ?"
-            for table in ("containers", "results", "transactions", "pulled"):
+            for table in ("containers", "results", "uploads", "deliveries", "transactions", "pulled"):
                 db.execute(f"DELETE FROM {table} WHERE task_id IN ({old})", (Stage.ENDED, before))  # noqa: S608
             db.execute("DELETE FROM replicates WHERE stage = ? AND changed < ?", (Stage.ENDED, before))
 
@@ -316,8 +322,26 @@ class Journal(Database):
     def upload_begins(self, task_id: str, run: int, now: int) -> None:
         self._write("UPDATE results SET began = ? WHERE task_id = ? AND run = ?", now, task_id, run)
 
+    def upload_went(self, task_id: str, run: int, sent: int, at: int) -> None:
+        """Keep how many bytes of a result the scheduler says it has."""
+        self._write("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", task_id, run, sent, at)
+
+    def uploaded(self, task_id: str, run: int) -> int:
+        """How many bytes of a result the scheduler was last known to have."""
+        rows = self._rows("SELECT sent FROM uploads WHERE task_id = ? AND run = ?", task_id, run)
+        return int(rows[0][0]) if rows else 0
+
     def upload_done(self, task_id: str, run: int, location: str) -> None:
         self._write("UPDATE results SET location = ? WHERE task_id = ? AND run = ?", location, task_id, run)
+
+    def delivery_kept(self, task_id: str, run: int, location: str, callback: bytes) -> None:
+        """What `contributeAndFinalize` will put on chain: kept before the result is delivered."""
+        self._write("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?)", task_id, run, location, callback)
+
+    def delivery(self, task_id: str, run: int) -> tuple[str, bytes] | None:
+        """(location, callback data) of a result that was delivered, or was about to be."""
+        rows = self._rows("SELECT location, callback FROM deliveries WHERE task_id = ? AND run = ?", task_id, run)
+        return (str(rows[0][0]), bytes(rows[0][1])) if rows else None
 
     def expected_seconds(self, app: str) -> float | None:
         """How long the app's last run computed; None where it never ran here."""

@@ -1,4 +1,7 @@
-"""A few threads that do the work of many tasks: one effect at a time for each task, in order."""
+"""A few threads that do the work of many tasks: one effect at a time for each task, in order.
+
+Some threads are kept for what touches a stake: whatever hangs elsewhere, a reveal finds one.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,22 @@ class Lanes:
     Args:
         threads: how many effects are performed at once.
         perform: does one job; it must not raise.
+        reserved: how many threads beside these do nothing but `urgent` effects.
     """
 
-    def __init__(self, threads: int, perform: Callable[[Job], None]) -> None:
+    def __init__(
+        self, threads: int, perform: Callable[[Job], None], *, reserved: int = 0, urgent: frozenset[Do] = frozenset()
+    ) -> None:
         self._perform = perform
+        self._urgent = urgent
         self._lanes: dict[str, _Lane] = {}
         self._ready: deque[str] = deque()
         self._wake = threading.Condition()
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=f"effect-{n}", daemon=True) for n in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(n < reserved,), name=f"effect-{n}", daemon=True)
+            for n in range(reserved + threads)
+        ]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -55,7 +65,7 @@ class Lanes:
             lane.waiting.append(Job(do, replicate))
             if lane.running is None and len(lane.waiting) == 1:
                 self._ready.append(replicate.task_id)
-                self._wake.notify()
+                self._wake.notify_all()
 
     def cancel(self, task_id: str) -> None:
         """Stop what is done for a task and forget what waits."""
@@ -83,28 +93,36 @@ class Lanes:
                     lane.running.stop.set()
             self._wake.notify_all()
 
-    def _work(self) -> None:
+    def _next(self, only_urgent: bool) -> tuple[_Lane, Job] | None:
+        """Take the first job that waits; called with the lock held."""
+        for task_id in tuple(self._ready):
+            lane = self._lanes.get(task_id)
+            if lane is not None and lane.running is None and lane.waiting:
+                if only_urgent and lane.waiting[0].do not in self._urgent:
+                    continue
+                self._ready.remove(task_id)
+                job = lane.running = lane.waiting.popleft()
+                return lane, job
+            self._ready.remove(task_id)
+            if lane is not None and lane.running is None:
+                del self._lanes[task_id]
+        return None
+
+    def _work(self, only_urgent: bool) -> None:
         while True:
             with self._wake:
-                while not self._ready and not self._closed:
+                while not self._closed and (found := self._next(only_urgent)) is None:
                     self._wake.wait()
-                if self._closed:
+                if self._closed or found is None:
                     return
-                task_id = self._ready.popleft()
-                lane = self._lanes.get(task_id)
-                if lane is None or lane.running is not None:
-                    continue
-                if not lane.waiting:
-                    del self._lanes[task_id]
-                    continue
-                job = lane.running = lane.waiting.popleft()
+                lane, job = found
             try:
                 self._perform(job)
             finally:
                 with self._wake:
                     lane.running = None
                     if lane.waiting:
-                        self._ready.append(task_id)
-                        self._wake.notify()
+                        self._ready.append(job.replicate.task_id)
+                        self._wake.notify_all()
                     else:
-                        self._lanes.pop(task_id, None)
+                        self._lanes.pop(job.replicate.task_id, None)

@@ -7,7 +7,6 @@ and the lanes that do the work.
 
 from __future__ import annotations
 
-import os
 import queue
 import shutil
 import threading
@@ -17,20 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from poco.errors import Cause, PewError
-from poco.states import Presence
-from poco.wire import Poll, WorkerInfo
 from worker import core
 from worker.anchor import Anchor, signer
 from worker.chain import PoolChain
 from worker.config import WorkerConfig
 from worker.core import (
-    Answered,
     Drain,
     Effect,
     Event,
     Funded,
+    GiveBack,
     Happened,
-    Notified,
     Report,
     Stance,
     Tick,
@@ -41,22 +37,27 @@ from worker.effects import Performer
 from worker.energy import Decision, Offer
 from worker.journal import Journal
 from worker.lanes import Job, Lanes
-from worker.link import Backoff, Link, SchedulerDownError, SchedulerRefusedError
+from worker.leaving import Leaving, without_stake
+from worker.link import Link
 from worker.log import Log
+from worker.polling import Poller, Reporter, Shared
 from worker.power import Power
 from worker.runner.protocol import Runner
-from worker.table import SLOT_STAGES, UNSTAKED, Do, Stage, What
+from worker.table import SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, Do, Stage, What
 
 _MB = 1_048_576
 #: Threads beside one for each slot: contributions, checks, reveals, uploads.
-_SPARE_LANES = 4
-_FULL_POLL_SECONDS = 5
+_SPARE_LANES = 2
+#: And for nothing but what touches a stake.
+_STAKE_LANES = 2
 _MEANS_SECONDS = 60.0
 _TROUBLE_SECONDS = 5.0
 _SAVE_SECONDS = 15.0
 _KEEP_SECONDS = 90 * 86_400
 _REDO_SECONDS = 5.0
 _DUTY_ENDS_SECONDS = 5.0
+#: What was given back at the end of a drain is reported and cleaned up within so many seconds.
+_GOODBYE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +91,17 @@ class Loop:
             self._duty = Duty(config, runner, self._power, self._at_work, log)
         inputs = self._duty.inputs if self._duty is not None else None
         self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log, inputs)
-        self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform)
+        self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform, reserved=_STAKE_LANES, urgent=STAKE_EFFECTS)
         self._events: queue.Queue[tuple[Event, threading.Event | None]] = queue.Queue()
         self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})
         self._began: dict[str, float] = {}
-        self._report_waits = threading.Event()
-        self._changed = threading.Event()
+        self._shared = Shared(lambda: self._state, self._tell)
+        self._over = self._shared.over
+        self._poller = Poller(config, self._shared, chain=chain, link=link, power=self._power, log=log)
+        self._reporter = Reporter(self._shared, journal, link, log)
+        self._leaving = Leaving(journal, config.drain_seconds)
         self._task_ended = threading.Event()
-        self._looked = threading.Event()
         self._drain = threading.Event()
-        self._over = threading.Event()
 
     def drain(self) -> None:
         """Ask for an orderly end (from a signal handler too); asked again, it ends at once."""
@@ -119,8 +121,8 @@ class Loop:
         bodies = {
             "meter": self._metering,
             "means": self._watching_means,
-            "poll": self._polling,
-            "report": self._reporting,
+            "poll": self._poller.run,
+            "report": self._reporter.run,
             "ledger": self._anchoring,
         }
         for name, body in bodies.items():
@@ -174,9 +176,9 @@ class Loop:
             else:
                 self._log.info("report", task=effect.task_id, status=effect.update.status, reason=effect.update.reason)
         if reports:
-            self._report_waits.set()
+            self._shared.report_waits.set()
         if core.presence(before) is not core.presence(after):
-            self._changed.set()
+            self._shared.changed.set()
 
     def _begin(self, state: Worker, effect: Effect) -> None:
         replicate = state.replicates[effect.task_id]
@@ -237,24 +239,37 @@ class Loop:
         return any(r.stage in SLOT_STAGES for r in self._state.replicates.values())
 
     def _begin_drain(self) -> None:
-        self._log.info("draining")
+        """Take nothing new, keep what is staked and what is nearly done, give back the rest at once."""
+        state = self._state
         self._handle(Drain())
-        self._changed.set()
+        back = self._leaving.given_back(state.replicates.values(), state.stance, self._began, time.time())
+        kept = sorted(r.task_id for r in core.unfinished(state.replicates.values()) if r.task_id not in back)
+        self._log.info("draining", seconds=self._config.drain_seconds, finishes=kept, gives_back=sorted(back))
+        self._handle(GiveBack(back, Cause.WORKER_STOPPED, "the operator stopped this worker"))
+        self._shared.changed.set()
         threading.Thread(target=self._finish, name="drain", daemon=True).start()
 
     def _finish(self) -> None:
-        """Wait for what has a stake open, and for reports, within the operator's patience; then say goodbye."""
-        end = time.monotonic() + self._config.drain_seconds
-        while time.monotonic() < end and not self._over.wait(0.1):
-            replicates = self._state.replicates.values()
-            at_work = self._at_work() or self._lanes.busy(Do.RUN, Do.CLEAN)
-            if not at_work and not core.in_hand(replicates) and not self._journal.next_report():
-                break
-        try:
-            self._link.poll(self._poll(wait_seconds=0))
-        except PewError as error:
-            self._log.warning("no_goodbye", why=error.message)
+        """Stay for what was kept, within the operator's patience; then give back what can be, and say goodbye."""
+        self._patiently(self._config.drain_seconds, lambda: not core.unfinished(self._state.replicates.values()))
+        back = without_stake(self._state.replicates.values())
+        if back:
+            self._tell(GiveBack(back, Cause.WORKER_STOPPED, "the operator stopped this worker"))
+            self._patiently(_GOODBYE_SECONDS, lambda: True)
+        for replicate in core.unfinished(self._state.replicates.values()):
+            self._log.warning(
+                "leaves_open", task=replicate.task_id, stage=replicate.stage,
+                hint="start this worker again soon: what it has staked is revealed by nobody else",
+            )  # fmt: skip
+        if not self._over.is_set():
+            self._poller.goodbye()
         self._over.set()
+
+    def _patiently(self, seconds: float, enough: Callable[[], bool]) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._over.wait(0.1):
+            if enough() and not self._lanes.busy(Do.RUN, Do.CLEAN) and not self._journal.next_report():
+                return
 
     # threads
 
@@ -273,10 +288,21 @@ class Loop:
             stance = self._look()
             if stance != self._state.stance:
                 self._events.put((Weighed(stance), None))
+            late = self._leaving.hopeless(self._state.replicates.values(), stance, self._began, time.time())
+            if late or (self._drain.is_set() and stance.halted):
+                self._give_back_paused(late, stance)
             if time.monotonic() - saved >= _SAVE_SECONDS or self._task_ended.is_set():
                 saved = time.monotonic()
                 self._task_ended.clear()
                 self._power.save()
+
+    def _give_back_paused(self, late: frozenset[str], stance: Stance) -> None:
+        """What stands still for lack of energy and will be too late, or keeps a stopped worker, is for others."""
+        if self._drain.is_set():
+            late |= {r.task_id for r in self._state.replicates.values() if r.stage is Stage.RUNNING}
+        if late:
+            self._log.info("given_back", tasks=sorted(late), why=stance.words)
+            self._events.put((GiveBack(late, Cause.ENERGY, stance.words[:500]), None))
 
     def _look(self) -> Stance:
         state = self._state
@@ -295,7 +321,7 @@ class Loop:
                 else:
                     self._log.info("ready", stake_nrlc=self._config.stake_nrlc)
             self._tell(Funded(trouble))
-            self._looked.set()
+            self._shared.looked.set()
             if self._over.wait(_MEANS_SECONDS if not trouble else _TROUBLE_SECONDS):
                 return
 
@@ -309,92 +335,3 @@ class Loop:
         need = 2 * self._config.docker.output_mb
         free = shutil.disk_usage(self._config.data_dir).free // _MB
         return f"{free} MB are free in {self._config.data_dir}, a task may take {need}" if free < need else ""
-
-    def _polling(self) -> None:
-        pauses = Backoff(0.5, 30)
-        known = False
-        self._looked.wait(_TROUBLE_SECONDS)  # the first poll should not say that nothing is known yet
-        while not self._over.is_set():
-            self._changed.clear()
-            try:
-                if not known:
-                    self._chain.require_owner(self._link.config().scheduler)
-                    self._link.register(machine(self._config))
-                    self._log.info("connected", scheduler=self._config.scheduler_url)
-                    known = True
-                poll = self._poll(self._config.poll_seconds)
-                answer = self._link.poll(poll)
-            except PewError as error:
-                known = False
-                self._log.warning("no_scheduler", why=error.message, hint=error.hint)
-                self._over.wait(pauses.pause())
-                continue
-            pauses.reset()
-            for notification in answer.notifications:
-                self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
-                self._tell(Notified(notification))
-            if poll.presence is Presence.ASLEEP and not answer.notifications:
-                self._sleep(poll.resume_at)
-                self._changed.wait(max(1.0, min(60.0, (poll.resume_at or 0) - time.time())))
-
-    def _sleep(self, resume_at: int | None) -> None:
-        """The scheduler knows: switch the board off, where something will switch it on again."""
-        try:
-            if self._power.rest(resume_at, time.time()):
-                self._log.info("switched_off", resume_at=resume_at)
-                self._over.set()  # no drain: what is open is taken up again after the sleep
-        except PewError as error:
-            self._log.warning("stays_on", why=error.message, hint=error.hint)
-
-    def _poll(self, wait_seconds: int) -> Poll:
-        state = self._state
-        slots = core.free_slots(state)
-        presence = core.presence(state)
-        if slots == 0:
-            wait_seconds = min(wait_seconds, _FULL_POLL_SECONDS)
-        energy = self._power.energy()
-        if state.trouble and not energy.decision.startswith("sleep"):
-            energy = energy.model_copy(update={"decision": f"takes no work: {state.trouble}"[:300]})
-        return Poll(
-            presence=presence,
-            resume_at=state.stance.resume_at if presence is Presence.ASLEEP else None,
-            free_slots=slots,
-            acked=state.acked,
-            energy=energy,
-            running=sorted(state.replicates)[:1024],
-            wait_seconds=wait_seconds if presence is not Presence.ASLEEP else 0,
-        )
-
-    def _reporting(self) -> None:
-        pauses = Backoff(0.5, 30)
-        while not self._over.is_set():
-            found = self._journal.next_report()
-            if found is None:
-                self._report_waits.wait(1.0)
-                self._report_waits.clear()
-                continue
-            number, task_id, update = found
-            try:
-                verdict = self._link.report(task_id, update).verdict
-            except SchedulerDownError as error:
-                self._log.warning("report_waits", task=task_id, status=update.status, why=error.message)
-                self._over.wait(pauses.pause())
-                continue
-            except SchedulerRefusedError as error:
-                self._log.warning("report_refused", task=task_id, status=update.status, why=error.message)
-            else:
-                self._tell(Answered(task_id, update.status, verdict))
-            pauses.reset()
-            self._journal.report_done(number)
-
-
-def machine(config: WorkerConfig) -> WorkerInfo:
-    """What this worker offers to one task: its platform, processors, the memory a task may use, and the free disk."""
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    return WorkerInfo(
-        name=config.name,
-        platforms=[config.platform],
-        cpus=os.cpu_count() or 1,
-        memory_mb=config.docker.memory_mb,
-        disk_mb=shutil.disk_usage(config.data_dir).free // _MB,
-    )

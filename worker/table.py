@@ -26,6 +26,8 @@ class Stage(StrEnum):
     PROVING = "PROVING"
     FAILED = "FAILED"  # no result and no stake; the error result may still be asked for
     PROVING_ERROR = "PROVING_ERROR"
+    DELIVERING = "DELIVERING"  # trust 1: the result goes to the scheduler before anything is on chain
+    FINALIZING = "FINALIZING"  # contributeAndFinalize: never a stake
     CONTRIBUTING = "CONTRIBUTING"
     CONTRIBUTED = "CONTRIBUTED"  # a stake is locked: the chain is watched until the task ends
     REVEALING = "REVEALING"
@@ -46,6 +48,8 @@ class Do(StrEnum):
     RUN = "RUN"
     PROVE = "PROVE"
     PROVE_ERROR = "PROVE_ERROR"
+    DELIVER = "DELIVER"
+    FINALIZE = "FINALIZE"
     CONTRIBUTE = "CONTRIBUTE"
     CHECK = "CHECK"
     REVEAL = "REVEAL"
@@ -64,6 +68,10 @@ class What(StrEnum):
     FETCHED = "FETCHED"
     RAN = "RAN"
     PROVEN = "PROVEN"
+    PROVEN_ALONE = "PROVEN_ALONE"  # and the scheduler and the deal let this worker finalize it alone
+    DELIVERED = "DELIVERED"
+    FINALIZED = "FINALIZED"
+    USUAL_WAY = "USUAL_WAY"  # it cannot be finalized alone: contribute, then reveal
     CONTRIBUTED = "CONTRIBUTED"
     REVEALED = "REVEALED"
     REVEALED_UPLOAD_ASKED = "REVEALED_UPLOAD_ASKED"
@@ -85,7 +93,7 @@ class What(StrEnum):
     UPLOAD_ASKED = "UPLOAD_ASKED"
     COMPLETE = "COMPLETE"
     ABORT = "ABORT"
-    DRAIN = "DRAIN"
+    GIVEN_BACK = "GIVEN_BACK"  # this worker will not do it: it is stopped, or has no energy for it
     LATE = "LATE"  # the contribution deadline is over
 
 
@@ -108,6 +116,8 @@ WORK: dict[Stage, tuple[Do, ...]] = {
     Stage.PROVING: (Do.PROVE,),
     Stage.FAILED: (Do.CLEAN,),
     Stage.PROVING_ERROR: (Do.PROVE_ERROR,),
+    Stage.DELIVERING: (Do.DELIVER,),
+    Stage.FINALIZING: (Do.FINALIZE,),
     Stage.CONTRIBUTING: (Do.CONTRIBUTE,),
     Stage.CONTRIBUTED: (Do.CHECK,),
     Stage.REVEALING: (Do.REVEAL,),
@@ -123,7 +133,9 @@ _S, _W = Stage, What
 #: Stages that hold one of the worker's slots.
 SLOT_STAGES = frozenset({_S.VERIFYING, _S.GATING, _S.PULLING, _S.FETCHING, _S.RUNNING, _S.PROVING})
 #: Stages without anything on chain: they can be dropped at no cost.
-UNSTAKED = SLOT_STAGES | {_S.FAILED, _S.PROVING_ERROR}
+UNSTAKED = SLOT_STAGES | {_S.FAILED, _S.PROVING_ERROR, _S.DELIVERING}
+#: Effects that a stake may depend on.
+STAKE_EFFECTS = frozenset({Do.FINALIZE, Do.CONTRIBUTE, Do.CHECK, Do.REVEAL, Do.SETTLE})
 #: Stages in which the chain is watched, and with what.
 WATCHED: dict[Stage, Do] = {
     _S.CONTRIBUTED: Do.CHECK,
@@ -131,8 +143,10 @@ WATCHED: dict[Stage, Do] = {
     _S.UPLOADED: Do.CHECK,
     _S.SETTLING: Do.SETTLE,
 }
-#: Stages whose work a draining worker brings to its end.
-IN_HAND = frozenset({_S.PROVING_ERROR, _S.CONTRIBUTING, _S.REVEALING, _S.UPLOADING})
+#: Stages in which a transaction or an upload is going on.
+IN_HAND = frozenset({_S.PROVING_ERROR, _S.DELIVERING, _S.FINALIZING, _S.CONTRIBUTING, _S.REVEALING, _S.UPLOADING})
+#: Stages beside those with a slot that a draining worker stays for.
+UNFINISHED = IN_HAND | {_S.CONTRIBUTED, _S.REVEALED}
 
 TABLE: dict[tuple[Stage, What], Move] = {
     (_S.VERIFYING, _W.VERIFIED): Move(_S.GATING),
@@ -147,10 +161,23 @@ TABLE: dict[tuple[Stage, What], Move] = {
     **{(stage, _W.FAILED_KEEP): Move(_S.FAILED, (R.FAILED,)) for stage in SLOT_STAGES},
     **{(stage, _W.ABORT): Move(_S.ENDED, (R.ABORTED,)) for stage in UNSTAKED},
     **{(stage, _W.COMPLETE): Move(_S.ENDED) for stage in UNSTAKED},
-    **{(stage, _W.DRAIN): Move(_S.ENDED, (R.FAILED,)) for stage in SLOT_STAGES},
+    **{(stage, _W.GIVEN_BACK): Move(_S.ENDED, (R.FAILED,)) for stage in UNSTAKED - {_S.FAILED}},
     (_S.FAILED, _W.ERROR_ASKED): Move(_S.PROVING_ERROR),
     (_S.FAILED, _W.LATE): Move(_S.ENDED),
     (_S.PROVING_ERROR, _W.PROVEN): Move(_S.CONTRIBUTING, (R.CONTRIBUTING,)),
+    (_S.PROVING, _W.PROVEN_ALONE): Move(_S.DELIVERING, (R.COMPUTED,)),
+    (_S.PROVING_ERROR, _W.PROVEN_ALONE): Move(_S.DELIVERING),
+    (_S.DELIVERING, _W.DELIVERED): Move(_S.FINALIZING, (R.CONTRIBUTING,)),
+    (_S.DELIVERING, _W.USUAL_WAY): Move(_S.CONTRIBUTING, (R.CONTRIBUTING,)),
+    (_S.FINALIZING, _W.FINALIZED): Move(_S.SETTLING, (R.CONTRIBUTED,)),
+    (_S.FINALIZING, _W.USUAL_WAY): Move(_S.CONTRIBUTING),
+    (_S.FINALIZING, _W.ABORT): Move(_S.FINALIZING),  # stops the effect if nothing was sent yet
+    **{
+        (stage, what): Move(_S.ENDED, (R.FAILED,))
+        for stage in (_S.DELIVERING, _S.FINALIZING)
+        for what in (_W.FAILED, _W.FAILED_KEEP)
+    },
+    (_S.SETTLING, _W.SEEN_NOTHING): Move(_S.FINALIZING),  # a reorganisation took it away
     (_S.CONTRIBUTING, _W.CONTRIBUTED): Move(_S.CONTRIBUTED, (R.CONTRIBUTED,)),
     (_S.CONTRIBUTING, _W.FAILED): Move(_S.ENDED, (R.FAILED,)),
     (_S.CONTRIBUTING, _W.FAILED_KEEP): Move(_S.ENDED, (R.FAILED,)),

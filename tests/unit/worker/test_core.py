@@ -16,6 +16,7 @@ from worker.core import (
     Effect,
     Facts,
     Funded,
+    GiveBack,
     Happened,
     Notified,
     Replicate,
@@ -82,7 +83,7 @@ def said(effects: list[Effect | Report]) -> list[ReplicateStatus]:
 
 
 def test_every_pair_of_stage_and_happening_follows_the_table() -> None:
-    """16 stages by 28 happenings: a row is obeyed to the letter, everything else changes nothing."""
+    """Every stage by every happening: a row is obeyed to the letter, everything else changes nothing."""
     for stage in Stage:
         for what in What:
             if stage is Stage.ENDED:
@@ -100,7 +101,9 @@ def test_every_pair_of_stage_and_happening_follows_the_table() -> None:
 
 def test_what_the_scheduler_says_never_gives_up_a_stake() -> None:
     """While a stake is locked only the chain moves a replicate; after that nothing of the scheduler's can hurt."""
-    asked = {What.ABORT, What.COMPLETE, What.DRAIN, What.UPLOAD_ASKED, What.REVEAL_ASKED, What.ERROR_ASKED, What.LATE}
+    asked = {
+        What.ABORT, What.COMPLETE, What.GIVEN_BACK, What.UPLOAD_ASKED, What.REVEAL_ASKED, What.ERROR_ASKED, What.LATE,
+    }  # fmt: skip
     for stage in STAKED:
         for what in asked:
             move = TABLE.get((stage, what))
@@ -132,7 +135,7 @@ def test_reports_are_what_the_scheduler_allows() -> None:
     while grown:
         grown = False
         for (stage, what), move in TABLE.items():
-            if (stage, what) in ((Stage.CONTRIBUTED, What.SEEN_NOTHING), (Stage.REVEALED, What.SEEN_REVEAL)):
+            if what is What.SEEN_NOTHING or (stage, what) == (Stage.REVEALED, What.SEEN_REVEAL):
                 continue  # after a reorganisation: the scheduler sees on chain what comes of it
             for current in tuple(where.get(stage, ())):
                 if what is What.UPLOAD_FAILED or current is ReplicateStatus.ABORTED:
@@ -236,18 +239,54 @@ def test_ticks_watch_what_is_staked_and_forget_what_is_late() -> None:
     assert not after.replicates
 
 
-def test_draining_gives_back_what_has_no_stake_and_keeps_the_rest() -> None:
+def test_draining_takes_nothing_new_and_gives_back_only_what_has_no_stake() -> None:
     for stage in Stage:
         if stage is Stage.ENDED:
             continue
-        after, effects = core.step(holding(stage), Drain(), NOW)
-        assert core.presence(after) is Presence.DRAINING
-        assert (TASK in after.replicates) is (stage not in SLOT_STAGES)
-        if stage in SLOT_STAGES:
-            assert said(effects) == [ReplicateStatus.FAILED]
+        draining, effects = core.step(holding(stage), Drain(), NOW)
+        assert (core.presence(draining), core.free_slots(draining)) == (Presence.DRAINING, 0)
+        assert (stage_of(draining), effects) == (stage, [])
+        back = GiveBack(frozenset({TASK, DEAL}), Cause.WORKER_STOPPED, "why")
+        after, effects = core.step(draining, back, NOW)
+        given = stage in UNSTAKED and stage is not Stage.FAILED
+        assert (TASK in after.replicates) is not given
+        if given:
+            assert (said(effects), did(effects)) == ([ReplicateStatus.FAILED], [Do.CLEAN])
+            report = effects[0]
+            assert isinstance(report, Report)
+            assert (report.update.cause, report.update.reason) == (Cause.WORKER_STOPPED, "why")
+        other = GiveBack(frozenset({DEAL}), Cause.ENERGY, "why")
+        assert core.step(draining, other, NOW) == (draining, [])
     assert core.in_hand([replicate(Stage.REVEALING)])
     assert not core.in_hand([replicate(Stage.CONTRIBUTED)])
     assert not IN_HAND & SLOT_STAGES
+    stays = {stage for stage in Stage if core.unfinished([replicate(stage)])}
+    assert stays == {*Stage} - {Stage.FAILED, Stage.UPLOADED, Stage.SETTLING, Stage.ENDED}
+
+
+def test_a_result_of_trust_1_is_finalized_alone_where_the_scheduler_and_the_chain_both_say_so() -> None:
+    for finalize, trust, alone in ((True, 1, True), (True, 2, False), (True, 0, False), (False, 1, False)):
+        state = holding(Stage.PROVING, finalize=finalize, facts=FACTS.model_copy(update={"trust": trust}))
+        after, effects = core.step(state, happened(What.PROVEN, digest=DIGEST), NOW)
+        assert stage_of(after) is (Stage.DELIVERING if alone else Stage.CONTRIBUTING), (finalize, trust)
+        assert said(effects)[0] is ReplicateStatus.COMPUTED
+    after, effects = core.step(holding(Stage.DELIVERING), happened(What.DELIVERED), NOW)
+    assert (stage_of(after), did(effects)) == (Stage.FINALIZING, [Do.FINALIZE])
+    after, effects = core.step(after, happened(What.FINALIZED, tx_hash=DEAL), NOW)
+    assert (stage_of(after), did(effects)) == (Stage.SETTLING, [Do.CLEAN, Do.SETTLE])
+    again, _ = core.step(after, happened(What.SEEN_NOTHING), NOW)
+    assert stage_of(again) is Stage.FINALIZING, "a reorganisation took it away"
+    for stage in (Stage.DELIVERING, Stage.FINALIZING):
+        after, _ = core.step(holding(stage), happened(What.USUAL_WAY), NOW)
+        assert stage_of(after) is Stage.CONTRIBUTING
+
+
+def test_a_notification_far_ahead_makes_nobody_deaf() -> None:
+    state = Worker(slots=1, acked=7)
+    for seq in (0, 7, 8 + core.MAX_SKIP, 2**53):
+        assert core.step(state, start(seq), NOW) == (state, [])
+    after, _ = core.step(state, start(7 + core.MAX_SKIP), NOW)
+    assert after.acked == 7 + core.MAX_SKIP
 
 
 def test_presence() -> None:
@@ -314,6 +353,7 @@ _events = st.one_of(
     st.builds(Funded, st.sampled_from(["", "no stake"])),
     st.just(Tick()),
     st.just(Drain()),
+    st.builds(GiveBack, st.just(frozenset({TASK})), _causes, st.just("why")),
 )  # fmt: skip
 
 
@@ -332,7 +372,7 @@ def test_any_order_of_events_keeps_the_promises(events: list[core.Event], after_
             if isinstance(effect, Report):
                 assert effect.update.cause is None or effect.update.status in ("FAILED", "ABORTED", "DECLINED")
         old, new = before.replicates.get(TASK), state.replicates.get(TASK)
-        if old is not None and old.stage in STAKED and isinstance(event, Notified | Answered | Drain | Tick):
+        if old is not None and old.stage in STAKED and isinstance(event, Notified | Answered | Drain | GiveBack | Tick):
             assert new is not None and new.stage is old.stage, "only the chain ends a stake"
             assert (new.digest, new.run) == (old.digest, old.run)
         if new is not None and new.stage is Stage.REVEALING and old is not None and old.stage is not Stage.REVEALING:

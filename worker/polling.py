@@ -1,0 +1,175 @@
+"""The conversation with the scheduler: who serves this pool, the long poll, and reports one after the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from poco.errors import PewError
+from poco.states import Presence
+from poco.wire import Poll, PoolConfig, WorkerInfo
+from worker import core
+from worker.chain import PoolChain
+from worker.config import WorkerConfig
+from worker.core import Answered, Event, Notified, Worker
+from worker.journal import Journal
+from worker.link import Backoff, Link, SchedulerDownError, SchedulerRefusedError
+from worker.log import Log
+from worker.power import Power
+
+_MB = 1_048_576
+_FULL_POLL_SECONDS = 5
+#: The first poll waits so long for the first look at the means: it should not say that nothing is known yet.
+_FIRST_LOOK_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the loop and the threads of the conversation share.
+
+    `state` gives the worker as it stands; `tell` puts an event and returns once it is in the journal; `over` ends
+    everything; `changed` says that the next poll has something new to tell; `report_waits` that a report was written;
+    `looked` that the means were looked at.
+    """
+
+    state: Callable[[], Worker]
+    tell: Callable[[Event], None]
+    over: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Event = field(default_factory=threading.Event)
+    report_waits: threading.Event = field(default_factory=threading.Event)
+    looked: threading.Event = field(default_factory=threading.Event)
+
+
+class Poller:
+    """Polls for work, and takes over what the pool's operator changes."""
+
+    def __init__(
+        self, config: WorkerConfig, shared: Shared, *, chain: PoolChain, link: Link, power: Power, log: Log
+    ) -> None:
+        self._config, self._shared, self._chain, self._link = config, shared, chain, link
+        self._power, self._log = power, log
+        self._pool: PoolConfig | None = None
+        self._registered = False
+        self._wait_seconds = config.poll_seconds
+
+    def run(self) -> None:
+        """Poll until the end."""
+        shared, pauses = self._shared, Backoff(0.5, 30)
+        shared.looked.wait(_FIRST_LOOK_SECONDS)
+        while not shared.over.is_set():
+            shared.changed.clear()
+            try:
+                if self._pool is None or not self._registered:
+                    self._meet()
+                poll = self._poll(self._wait_seconds)
+                answer = self._link.poll(poll)
+            except PewError as error:
+                self._registered = False
+                self._log.warning("no_scheduler", why=error.message, hint=error.hint)
+                shared.over.wait(pauses.pause())
+                continue
+            pauses.reset()
+            if answer.config and self._pool is not None and answer.config != self._pool.version():
+                self._pool = None
+            if answer.wait_seconds is not None:
+                self._wait_seconds = min(answer.wait_seconds, self._config.poll_seconds)
+            for notification in answer.notifications:
+                self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
+                shared.tell(Notified(notification))
+            if poll.presence is Presence.ASLEEP and not answer.notifications:
+                self._sleep(poll.resume_at)
+                shared.changed.wait(max(1.0, min(60.0, (poll.resume_at or 0) - time.time())))
+
+    def goodbye(self) -> None:
+        """Say how this worker leaves."""
+        try:
+            self._link.poll(self._poll(0))
+        except PewError as error:
+            self._log.warning("no_goodbye", why=error.message)
+
+    def _meet(self) -> None:
+        """See that the scheduler serves this pool and may speak for it, then register."""
+        pool = self._link.config()
+        self._chain.require_owner(pool.scheduler)
+        if not self._registered:
+            self._link.register(machine(self._config))
+            self._registered = True
+            self._log.info("connected", scheduler=self._config.scheduler_url)
+        else:
+            self._log.info("pool_changed", **pool.model_dump())
+        self._pool = pool
+        self._wait_seconds = min(pool.poll_seconds, self._config.poll_seconds)
+
+    def _sleep(self, resume_at: int | None) -> None:
+        """The scheduler knows: switch the board off, where something will switch it on again."""
+        try:
+            if self._power.rest(resume_at, time.time()):
+                self._log.info("switched_off", resume_at=resume_at)
+                self._shared.over.set()  # no drain: what is open is taken up again after the sleep
+        except PewError as error:
+            self._log.warning("stays_on", why=error.message, hint=error.hint)
+
+    def _poll(self, wait_seconds: int) -> Poll:
+        state = self._shared.state()
+        slots = core.free_slots(state)
+        presence = core.presence(state)
+        if slots == 0:
+            wait_seconds = min(wait_seconds, _FULL_POLL_SECONDS)
+        energy = self._power.energy()
+        if state.trouble and not energy.decision.startswith("sleep"):
+            energy = energy.model_copy(update={"decision": f"takes no work: {state.trouble}"[:300]})
+        return Poll(
+            presence=presence,
+            resume_at=state.stance.resume_at if presence is Presence.ASLEEP else None,
+            free_slots=slots,
+            acked=state.acked,
+            energy=energy,
+            running=sorted(state.replicates)[:1024],
+            wait_seconds=wait_seconds if presence is not Presence.ASLEEP else 0,
+        )
+
+
+class Reporter:
+    """Brings the reports of the journal to the scheduler, the oldest first, each until it is answered."""
+
+    def __init__(self, shared: Shared, journal: Journal, link: Link, log: Log) -> None:
+        self._shared, self._journal, self._link, self._log = shared, journal, link, log
+
+    def run(self) -> None:
+        """Report until the end."""
+        shared, pauses = self._shared, Backoff(0.5, 30)
+        while not shared.over.is_set():
+            found = self._journal.next_report()
+            if found is None:
+                shared.report_waits.wait(1.0)
+                shared.report_waits.clear()
+                continue
+            number, task_id, update = found
+            try:
+                verdict = self._link.report(task_id, update).verdict
+            except SchedulerDownError as error:
+                self._log.warning("report_waits", task=task_id, status=update.status, why=error.message)
+                shared.over.wait(pauses.pause())
+                continue
+            except SchedulerRefusedError as error:
+                self._log.warning("report_refused", task=task_id, status=update.status, why=error.message)
+            else:
+                shared.tell(Answered(task_id, update.status, verdict))
+            pauses.reset()
+            self._journal.report_done(number)
+
+
+def machine(config: WorkerConfig) -> WorkerInfo:
+    """What this worker offers to one task: its platform, processors, the memory a task may use, and the free disk."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    return WorkerInfo(
+        name=config.name,
+        platforms=[config.platform],
+        cpus=os.cpu_count() or 1,
+        memory_mb=config.docker.memory_mb,
+        disk_mb=shutil.disk_usage(config.data_dir).free // _MB,
+    )
