@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,14 @@ class RegistryClient:
             raise BadChecksumError(f"{self._host}/{repository}: a blob is not the {digest} it was asked for as")
         return content
 
+    def blob_pieces(self, repository: str, digest: str) -> Iterator[bytes]:
+        """A blob of any size, piece by piece; nothing is checked but that it comes in time.
+
+        Raises: see `resolve`.
+        """
+        with self._request(_Call("GET", f"{repository}/blobs/{digest}", repository)) as answer:
+            yield from self._pieces(answer, decode=False)
+
     def config_platform(self, repository: str, manifest: Manifest) -> Platform:
         """The platform that an image's own config names."""
         content = self.blob(repository, manifest.config.digest, MAX_CONFIG_BYTES)
@@ -203,19 +212,26 @@ class RegistryClient:
 
     def _read(self, answer: requests.Response, max_bytes: int) -> bytes:
         content = bytearray()
-        try:
-            # read1 hands over what has come: a registry that sends a byte a minute meets the deadline.
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                content += chunk
-                self._left()
-                if len(content) > max_bytes:
-                    raise ImageInvalidError(
-                        f"{self._host} sends more than {max_bytes} bytes where a manifest should be",
-                        hint="check the image's address",
-                    )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unreachable(error) from error
+        for chunk in self._pieces(answer, decode=True):
+            content += chunk
+            if len(content) > max_bytes:
+                raise ImageInvalidError(
+                    f"{self._host} sends more than {max_bytes} bytes where a manifest should be",
+                    hint="check the image's address",
+                )
         return bytes(content)
+
+    def _pieces(self, answer: requests.Response, *, decode: bool) -> Iterator[bytes]:
+        """What comes, as it comes: a registry that sends a byte a minute meets the deadline."""
+        while True:
+            try:
+                piece = answer.raw.read1(_CHUNK, decode_content=decode)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise self._unreachable(error) from error
+            if not piece:
+                return
+            self._left()
+            yield piece
 
     def _request(self, call: _Call) -> requests.Response:
         """Send, with an anonymous token where the registry asks for one; only success returns."""
