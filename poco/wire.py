@@ -58,7 +58,8 @@ class ErrorBody(Message):
 class PoolConfig(Message):
     """What a worker must know of the pool before it logs in; what may change while both run stands last.
 
-    `poll_seconds`: how long a poll is to be held open. `max_result_bytes`: larger results are not taken; None: not said.
+    `poll_seconds`: how long a poll is to be held open. `max_result_bytes`: larger results are not taken; None where it
+    is not said.
     """
 
     protocol: int

@@ -80,7 +80,7 @@ def wants_worker(task: Task, now: int) -> bool:
     return (
         task.status in OPEN
         and now < task.contribution_deadline
-        and not would_agree(tally_of(task), pending_weights(task))
+        and not would_agree(tally_of(task), pending_weights(task, now))
     )
 
 

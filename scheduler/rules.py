@@ -50,15 +50,22 @@ def retry_after(replicate: Replicate) -> int | None:
     return replicate.since + (RETRY_SECONDS << min(replicate.attempt - 1, 6))
 
 
-def pending_weights(task: Task) -> list[int]:
-    """Weights of the workers that are expected to contribute."""
-    return [r.weight for r in task.replicates if _expected(r)]
+def pending_weights(task: Task, now: int) -> list[int]:
+    """Weights of the workers that are expected to contribute: those with a fresh lease."""
+    return [r.weight for r in task.replicates if _expected(r) and now <= _fresh_until(task, r)]
+
+
+def counts(replicate: Replicate) -> bool:
+    """Whether this replicate has, or may still get, a vote."""
+    if replicate.result_hash is not None:
+        return not replicate.rejected
+    return _expected(replicate) or (replicate.status is R.FAILED and replicate.cause in ERROR_RESULT_CAUSES)
 
 
 def tally_of(task: Task) -> Tally:
     """The votes on chain, and with them the failures that would become votes for one error result."""
     votes = [(r.result_hash, r.weight) for r in task.replicates if r.result_hash is not None and not r.rejected]
-    if not any(r.computed for r in task.replicates):
+    if not _computed(task):
         for r in _failed(task):
             if r.asked is None and r.cause is not None and (r.cause not in LOCAL_CAUSES or task.exhausted):
                 votes.append((error_hash(task, r.cause), r.weight))
@@ -79,6 +86,9 @@ def due(task: Task, now: int) -> int | None:
         instants.append(max(_send_at(task, now), task.retry_at))
     if task.status in OPEN:
         instants += [_overdue_at(task, r) + 1 for r in task.replicates if _expected(r)]
+        instants += [
+            _fresh_until(task, r) + 1 for r in task.replicates if _expected(r) and now <= _fresh_until(task, r)
+        ]
         if any(r.result_hash is None and not r.closed for r in task.replicates):
             instants.append(task.contribution_deadline)
         if not task.exhausted and _failed(task):
@@ -141,7 +151,7 @@ def _exhaust_late(task: Task, now: int) -> tuple[Task, list[Effect]]:
 def _error_result(task: Task, now: int) -> tuple[Task, list[Effect]]:
     """Architecture, "A task that cannot be run": enough workers met one cause, nobody has computed a result."""
     effects: list[Effect] = []
-    if task.status not in OPEN or now >= task.contribution_deadline or any(r.computed for r in task.replicates):
+    if task.status not in OPEN or now >= task.contribution_deadline or _computed(task):
         return task, effects
     if task.error is not None:
         # the asked ones are at it; another is asked only where they no longer suffice
@@ -275,6 +285,11 @@ def _end(task: Task, replicates: list[Replicate], now: int, cause: Cause) -> tup
     return task, effects
 
 
+def _computed(task: Task) -> bool:
+    """Whether a result is there, or is to come: one that was only claimed, by a worker that is gone, is none."""
+    return any(r.computed and not r.rejected and (r.result_hash is not None or _expected(r)) for r in task.replicates)
+
+
 def _votes(task: Task) -> Tally:
     chain = [(r.result_hash, r.weight) for r in task.replicates if r.result_hash is not None and not r.rejected]
     return tally(task.trust, chain)
@@ -303,6 +318,16 @@ def _expected(replicate: Replicate) -> bool:
     if replicate.result_hash is not None:
         return False
     return replicate.status in PENDING_REPLICATE or (replicate.status is R.FAILED and replicate.asked is not None)
+
+
+def _fresh_until(task: Task, replicate: Replicate) -> int:
+    """Until when it is believed that this replicate contributes: a step takes one category time at most.
+
+    After that another is sought beside it; it is given up only when it is overdue.
+    """
+    if replicate.status is R.CREATED or replicate.status is R.FAILED:
+        return _overdue_at(task, replicate)
+    return min(replicate.since + START_SECONDS + task.run_seconds, _overdue_at(task, replicate))
 
 
 def _overdue_at(task: Task, replicate: Replicate) -> int:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chain.client import Chain
-from sdk.amounts import show
+from poco.amounts import show
 
 #: Holds the stakes of schedulers that failed (the hub's `kitty_address`).
 KITTY = "0x99c2268479b93fDe36232351229815DF80837e23"

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from poco.amounts import show
 from poco.errors import BadInputError
-from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, Settings, json_option
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from poco import amounts
 from poco.errors import BadInputError
 from poco.hexes import address, bytes32
-from sdk import amounts
 
 if TYPE_CHECKING:
     from chain.client import Chain

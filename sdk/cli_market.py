@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from poco.amounts import show
 from poco.errors import BadInputError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32
 from poco.tags import GREEN
-from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, Settings, json_option, table
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from poco.amounts import show
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_BYTES32
 from poco.params import DealParams
 from poco.tags import GREEN
-from sdk.amounts import show
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, ID, Settings, json_option, table
 from sdk.progress import Progress
 

@@ -15,6 +15,7 @@ from chain.wallet import Wallet
 from oci.reference import digest_of_checksum
 from oci.reference import parse as parse_reference
 from poco import ids
+from poco.amounts import show
 from poco.errors import BadInputError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, address, bytes32, to_bytes
 from poco.orders import NO_DATASET, AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
@@ -22,7 +23,6 @@ from poco.params import DealParams
 from poco.states import ChainTaskStatus
 from poco.tags import GREEN, asks
 from sdk import preflight, results
-from sdk.amounts import show
 from sdk.orderbook import OrderBook, Published
 from sdk.orders import new_salt
 from sdk.preflight import Orders, Preflight

@@ -12,12 +12,12 @@ from oci import registry
 from oci.platform import Platform
 from oci.platform import parse as parse_platform
 from poco import params
+from poco.amounts import show
 from poco.consensus import Tally, stake, weight, would_agree
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_BYTES32, address, to_bytes
 from poco.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
 from poco.tags import GREEN, asks
-from sdk.amounts import show
 from sdk.orders import Problem, mismatches, signed_by
 from sdk.service import Service, ServiceError
 

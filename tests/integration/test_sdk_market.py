@@ -16,13 +16,13 @@ from oci.platform import parse as parse_platform
 from oci.registry import RegistryClient
 from ops.stack import Stack
 from poco import ids, result
+from poco.amounts import show
 from poco.errors import BadInputError, Cause
 from poco.hexes import ZERO_ADDRESS, to_bytes
 from poco.orders import AppOrder, DatasetOrder, WorkerpoolOrder
 from poco.params import DealParams
 from scripts.demo_report import payments, read_ledger
 from scripts.localstack import LocalStack, Ports
-from sdk.amounts import show
 from sdk.cli import main as pew
 from sdk.client import Client, Wish
 from sdk.preflight import Orders

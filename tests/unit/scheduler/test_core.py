@@ -312,7 +312,12 @@ def test_a_replicate_that_never_starts_or_never_ends_is_replaced() -> None:
     assert due(state, 0) == START_SECONDS + 1
     assert wants_worker(run(state, m.Tick(), now=START_SECONDS + 1)[0], START_SECONDS + 1)
     state, _ = run(state, m.Reported(A, R.COMPUTING))
-    assert due(state, 0) == LEASE_FACTOR * T + 1
+    assert due(state, 0) == START_SECONDS + T + 1
+    assert not wants_worker(state, START_SECONDS + T)
+    beside = run(state, m.Tick(), now=START_SECONDS + T + 1)[0]
+    assert wants_worker(beside, START_SECONDS + T + 1), "its lease is no longer fresh: another is sought beside it"
+    assert beside.replicates[0].status is R.COMPUTING
+    assert due(beside, START_SECONDS + T + 1) == LEASE_FACTOR * T + 1
     assert wants_worker(run(state, m.Tick(), now=LEASE_FACTOR * T + 1)[0], LEASE_FACTOR * T + 1)
 
 

@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def lease(self, worker: str) -> None:
         before = self.task
-        enough = would_agree(tally_of(before), pending_weights(before))
+        enough = would_agree(tally_of(before), pending_weights(before, self.now))
         effects = self.apply(m.Leased(worker, 2))
         if any(isinstance(e, m.Authorize) for e in effects):
             assert not enough

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poco.amounts import SUPPLY_NRLC, parse, show
 from poco.errors import BadInputError
-from sdk.amounts import SUPPLY_NRLC, parse, show
 
 
 @pytest.mark.parametrize(
