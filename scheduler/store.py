@@ -5,13 +5,16 @@ All changes of one event go into one transaction with its effects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, Table, case, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
@@ -19,8 +22,13 @@ from poco.wire import Notification
 from scheduler import tables as t
 from scheduler.core import wants_worker
 from scheduler.model import Notify, Replicate, Send, Task, Tx
+from scheduler.postgres import Postgres, is_conflict
 from scheduler.rules import due
 from scheduler.sqlite import Sqlite
+
+T = TypeVar("T")
+#: How often a transaction is begun again that others were in the way of.
+_TRIES = 6
 
 #: Rows in one statement (SQLite bounds its parameters).
 _CHUNK = 500
@@ -31,19 +39,43 @@ _REPLICATE_FIELDS = [f.name for f in fields(Replicate)]
 
 
 class Store:
-    """The database at `path` (created and migrated when opened)."""
+    """The scheduler's database, created and migrated when opened.
 
-    def __init__(self, path: Path) -> None:
-        self._database = Sqlite(path)
+    Args:
+        where: a file (SQLite, for one process) or an address (PostgreSQL, for several).
+    """
+
+    def __init__(self, where: Path | URL) -> None:
+        self._database: Sqlite | Postgres = Postgres(where) if isinstance(where, URL) else Sqlite(where)
+        self._check: Callable[[Connection], None] | None = None
+        with self.write() as db:
+            # numbers go on rising even where an older copy of the database was put back
+            db.execute(update(t.workers).where(t.workers.c.next_seq < _first_seq()).values(next_seq=_first_seq()))
+
+    @property
+    def shared(self) -> Postgres | None:
+        """The database that other processes may write to at the same time; None for SQLite."""
+        return self._database if isinstance(self._database, Postgres) else None
+
+    def guarded(self, check: Callable[[Connection], None]) -> Store:
+        """The same database, where each transaction that writes first calls `check`, which may raise."""
+        other = copy(self)
+        other._check = check
+        return other
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One exclusive transaction: all or nothing; durable when this returns.
+        """One transaction, all or nothing, durable when this returns.
+
+        On SQLite it excludes all others that write. On PostgreSQL it does not: lock the rows you decide on.
 
         Raises:
             CommitError: the database did not take the changes.
+            StoreUnreachableError: it does not answer.
         """
         with self._database.write() as connection:
+            if self._check is not None:
+                self._check(connection)
             yield connection
 
     @contextmanager
@@ -52,8 +84,24 @@ class Store:
         with self._database.read() as connection:
             yield connection
 
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, done in one transaction; done again where only another transaction was in its way."""
+        for _ in range(_TRIES - 1):
+            try:
+                with self.write() as db:
+                    return work(db)
+            except DBAPIError as error:
+                if not is_conflict(error):
+                    raise
+        with self.write() as db:
+            return work(db)
+
     def close(self) -> None:
         self._database.close()
+
+
+def _first_seq() -> int:
+    return int(time.time()) * 1000
 
 
 # --- tasks
@@ -77,6 +125,17 @@ def add_tasks(db: Connection, tasks: Sequence[Task], now: int) -> list[str]:
 
 def load_task(db: Connection, task_id: str) -> Task | None:
     row = db.execute(select(t.tasks).where(t.tasks.c.id == task_id)).mappings().first()
+    return None if row is None else load_tasks(db, [row])[0]
+
+
+def lock_task(db: Connection, task_id: str, *, wait: bool = True) -> Task | None:
+    """A task that stays as it is until the end of this transaction, which writes; all who change one take it this way.
+
+    Args:
+        wait: for another transaction that holds it; None is the answer where it shall not.
+    """
+    query = select(t.tasks).where(t.tasks.c.id == task_id).with_for_update(skip_locked=not wait)
+    row = db.execute(query).mappings().first()
     return None if row is None else load_tasks(db, [row])[0]
 
 
@@ -182,14 +241,15 @@ def ensure_worker(db: Connection, wallet: str, now: int) -> None:
         empty = {"platforms": [], "cpus": 0, "memory_mb": 0, "disk_mb": 0, "energy": {}, "free_slots": 0}
         # starting at the time, numbers go on rising even where an earlier store was lost
         row = {"wallet": wallet, "name": "", "presence": "UNKNOWN", "last_seen": 0, "next_seq": now * 1000, **empty}
-        db.execute(insert(t.workers).values(**row, registered=False))
+        insert_new(db, t.workers, {**row, "registered": False})
 
 
 def add_notification(db: Connection, notify: Notify, now: int) -> None:
     ensure_worker(db, notify.worker, now)
-    mine = t.workers.c.wallet == notify.worker
-    seq = db.scalar(select(t.workers.c.next_seq).where(mine))
-    db.execute(update(t.workers).where(mine).values(next_seq=t.workers.c.next_seq + 1))
+    w = t.workers.c
+    # its row is held until the commit: who reads a number has read, or will never see, every lower one
+    following = update(t.workers).where(w.wallet == notify.worker).values(next_seq=w.next_seq + 1).returning(w.next_seq)
+    seq = db.execute(following).scalar_one() - 1
     row = {"worker": notify.worker, "seq": seq, "type": notify.type.value, "task_id": notify.task_id}
     db.execute(insert(t.notifications).values(**row, data=dict(notify.data)))
 
@@ -252,6 +312,16 @@ def get_meta(db: Connection, name: str) -> str | None:
 def set_meta(db: Connection, name: str, value: str) -> None:
     if db.execute(update(t.meta).where(t.meta.c.name == name).values(value=value)).rowcount == 0:
         db.execute(insert(t.meta).values(name=name, value=value))
+
+
+def insert_new(db: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless there is one with its key, which another process may be writing just now."""
+    try:
+        with db.begin_nested():
+            db.execute(insert(table).values(**row))
+    except IntegrityError:
+        return False
+    return True
 
 
 def count_by_status(db: Connection) -> dict[str, int]:
