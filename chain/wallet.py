@@ -14,7 +14,7 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
 from poco.errors import BadInputError
-from poco.hexes import to_bytes, to_hex
+from poco.hexes import keccak, to_bytes, to_hex
 from poco.orders import Domain, Order
 
 OrderT = TypeVar("OrderT", bound=Order)
@@ -50,6 +50,12 @@ class Wallet:
         """(transaction hash, raw bytes)."""
         signed = self._account.sign_transaction(transaction)
         return to_hex(signed.hash), bytes(signed.raw_transaction)
+
+
+def typed_hash(data: dict[str, Any]) -> bytes:
+    """The EIP-712 hash of typed data: what `sign_typed` signs."""
+    signable = encode_typed_data(full_message=data)
+    return keccak(b"\x19", signable.version, signable.header, signable.body)
 
 
 def recover_message(digest: str, signature: str) -> str:

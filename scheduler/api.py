@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 from sqlalchemy import delete, insert
 from starlette.concurrency import run_in_threadpool
@@ -22,15 +20,15 @@ from poco.wire import (
     LedgerDay,
     LoginRequest,
     PoolConfig,
-    ResultLink,
     Session,
     StatusAnswer,
     StatusUpdate,
     WorkerInfo,
 )
+from scheduler import api_results, store, web
 from scheduler import model as m
-from scheduler import store, web
 from scheduler import tables as t
+from scheduler.api_results import ResultServices
 from scheduler.engine import Engine
 from scheduler.ledgers import LAST_DAY, Ledgers
 from scheduler.load import Gate, Load
@@ -39,12 +37,9 @@ from scheduler.orderbook import KINDS, OrderBook
 from scheduler.polls import Polls
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
-from scheduler.uploads import Uploads
 from scheduler.views import Views
 from scheduler.watcher import Watcher
 from scheduler.web import HttpError
-
-_CID = re.compile(r"b[a-z2-7]{58}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class Services:
     engine: Engine
     watcher: Watcher
     sessions: Sessions
-    uploads: Uploads
+    results: ResultServices
     views: Views
     metrics: Metrics
     book: OrderBook
@@ -129,19 +124,15 @@ def build(s: Services) -> FastAPI:
         s.sessions.revoke(web.bearer(request))
 
     @app.put("/workers/me", status_code=HTTPStatus.NO_CONTENT)
-    def register(body: WorkerInfo, wallet: Worker) -> None:
+    def register(body: WorkerInfo, wallet: Worker, request: Request) -> None:
         now = s.engine.now()
+        operator = owners.verified(body.operator, s.pool.chain_id, s.pool.workerpool, wallet)
+        network = s.owners.network(request.client.host if request.client else None)
         with s.engine.store.write() as db:
             store.ensure_worker(db, wallet, now)
-            s.engine.roll.register(wallet, body, now)
+            s.engine.roll.register(wallet, body, now, operator=operator, network=network)
             s.engine.roll.flush(db, now)
         s.engine.arrived(wallet)
-
-    @app.put("/results/{task_id}")
-    async def upload(task_id: str, request: Request, wallet: Worker, digest: str | None = None) -> ResultLink:
-        length = request.headers.get("content-length")
-        claimed = bytes32(digest) if digest is not None else None
-        return await s.uploads.take(bytes32(task_id), wallet, length, request.stream(), claimed)
 
     @app.put("/workers/me/ledger/{day}", status_code=HTTPStatus.NO_CONTENT)
     def publish_ledger(day: Day, body: LedgerDay, wallet: Worker) -> None:
@@ -165,10 +156,7 @@ def build(s: Services) -> FastAPI:
             raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_TASK", f"there is no task {task_id} in this pool")
         return found
 
-    @app.get("/ipfs/{cid}")
-    def result(cid: str) -> Response:
-        return _result(s.uploads.folder, cid)
-
+    app.include_router(api_results.router(s.results, wallet_of))
     for kind in KINDS:
         _book_calls(app, s, kind)
     return app
@@ -196,17 +184,11 @@ def _keep_report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> 
         task = store.load_task(db, task_id)
         if task is None or task.replicate(wallet) is None:
             return
-        logs = body.logs
         db.execute(delete(t.reports).where((t.reports.c.task_id == task_id) & (t.reports.c.worker == wallet)))
-        row = {"stdout": logs.stdout if logs else "", "stderr": logs.stderr if logs else "", "reason": body.reason}
-        db.execute(insert(t.reports).values(task_id=task_id, worker=wallet, exit_code=body.exit_code, **row))
-
-
-def _result(folder: Path, cid: str) -> Response:
-    path = folder / cid
-    if not _CID.fullmatch(cid) or not path.is_file():
-        raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_RESULT", "there is no such result here")
-    return FileResponse(path, media_type="application/zip", filename=f"{cid}.zip")
+        row = {"exit_code": body.exit_code, "reason": body.reason}
+        db.execute(insert(t.reports).values(task_id=task_id, worker=wallet, **row))
+    if body.logs is not None:
+        s.results.logs.finish(task_id, wallet, body.logs)
 
 
 def _book_calls(app: FastAPI, s: Services, kind: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from chain.settings import Endpoints, FeeSettings
 from poco.errors import BadInputError
 from poco.wire import Address
+from scheduler.owners import OwnerRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Span = Annotated[float, Field(gt=0, le=86_400)]
@@ -23,6 +24,16 @@ class Tls(BaseModel):
 
     certificate: Path
     key: Path
+
+
+class Keep(BaseModel):
+    """How long what is kept (days after a task's final deadline), and how many bytes of results; 0: as many as come."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    result_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    result_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
+    log_days: Annotated[int, Field(ge=0, le=36_500)] = 3
 
 
 class Config(Endpoints):
@@ -49,8 +60,11 @@ class Config(Endpoints):
     lost_after: Span = 120
     fees: FeeSettings = FeeSettings()
     max_result_bytes: Annotated[int, Field(ge=1024, le=2**40)] = 256 * 2**20
+    retention: Keep = Keep()
     #: wallets that may log in; all where empty
     allowed_workers: list[Address] = []
+    #: whose workers are taken for one owner's: no owner gets two votes on a task
+    owners: OwnerRule = OwnerRule()
 
     @field_validator("lost_after")
     @classmethod

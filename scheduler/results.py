@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,8 +9,6 @@ from pathlib import Path, PurePosixPath
 from poco.errors import BadInputError
 from poco.result import COMPUTED, MAX_COMPUTED_BYTES, ResultError, cid_of, digest, parse_computed
 from poco.ziptree import UnsafeZipError, ZipTree
-
-_CHUNK = 2**18
 
 
 class ResultRefusedError(BadInputError):
@@ -52,23 +49,16 @@ def check(path: Path, *, callback: bool, limits: Limits) -> Checked:
     return Checked(found, data)
 
 
-def keep(upload: Path, folder: Path) -> tuple[str, int]:
-    """Move an upload to `<folder>/<cid>`, the CIDv1 of its bytes; returns (cid, size)."""
-    state = hashlib.sha256()
-    size = 0
-    with upload.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-            size += len(chunk)
-        os.fsync(file.fileno())
-    cid = cid_of(state.digest())
+def keep(upload: Path, sha256: bytes, folder: Path) -> str:
+    """Move an upload (on disk already) to `<folder>/<cid>`, the CIDv1 of its bytes; returns the CID."""
+    cid = cid_of(sha256)
     upload.replace(folder / cid)
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-    return cid, size
+    return cid
 
 
 def _callback(tree: ZipTree) -> bytes | None:

@@ -17,16 +17,20 @@ from chain.transactions import Sender
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
 from scheduler import api, funds, lock, store
+from scheduler.api_results import ResultServices
 from scheduler.config import Config
 from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
 from scheduler.ledgers import Ledgers
 from scheduler.load import Load, open_files
 from scheduler.log import log
+from scheduler.logs import TaskLogs
 from scheduler.metrics import Metrics
 from scheduler.orderbook import OrderBook
 from scheduler.outbox import Outbox
 from scheduler.presence import Roll
+from scheduler.requesters import Requesters
+from scheduler.retention import Retention
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
 from scheduler.store import Store
@@ -59,7 +63,9 @@ class Scheduler:
         self._held: IO[str] = lock.acquire(config.data_dir)
         self.store = Store(config.data_dir / "scheduler.db")
         roll = Roll(config.unknown_after, config.lost_after)
-        self.engine = Engine(self.store, roll, funds.Funds(self.chain, config.workerpool), wallet)
+        self.engine = Engine(
+            self.store, roll, funds.Funds(self.chain, config.workerpool), wallet, owners=config.owners
+        )
         with self.store.read() as db:
             roll.load(db, self.engine.now())
             self.engine.bell.load(store.waiting_workers(db))
@@ -84,13 +90,25 @@ class Scheduler:
             engine=self.engine,
             watcher=self.watcher,
             sessions=Sessions(self.store, deployment.chain_id, config.workerpool, config.allowed_workers),
-            uploads=Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes),
+            results=self._results(config, views),
             views=views,
             metrics=Metrics(self.engine, self.watcher, self.outbox, views, load),
             book=book,
             ledgers=Ledgers(config.data_dir / "ledgers"),
         )
         self.app = api.build(self.services)
+
+    def _results(self, config: Config, views: Views) -> ResultServices:
+        uploads = Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes)
+        logs = TaskLogs(config.data_dir / "logs")
+        return ResultServices(
+            engine=self.engine,
+            uploads=uploads,
+            logs=logs,
+            requesters=Requesters(self.store, self.chain, config.workerpool),
+            views=views,
+            retention=Retention(self.engine, uploads, logs, config.retention),
+        )
 
     def reload(self, path: Path) -> None:
         """Take over from the configuration what may change while the process runs; a wrong file changes nothing."""
@@ -102,6 +120,8 @@ class Scheduler:
         config = self.services.settings.config
         self.engine.roll.unknown_after, self.engine.roll.lost_after = config.unknown_after, config.lost_after
         self.watcher.pause = config.chain_poll_seconds
+        self.services.results.uploads.max_bytes = config.max_result_bytes
+        self.services.results.retention.keep = config.retention
         self.services.load.max_polls = open_files(config.max_open_polls)
         if "allowed_workers" in changed:
             self.services.sessions.allow(config.allowed_workers)
@@ -110,12 +130,12 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the threads (not the HTTP server)."""
-        for thread in (self.watcher, self.outbox, self.clock):
+        for thread in (self.watcher, self.outbox, self.clock, self.services.results.retention):
             thread.start()
 
     def stop(self) -> None:
         """Stop the threads and let go of the data."""
-        for thread in (self.clock, self.outbox, self.watcher):
+        for thread in (self.services.results.retention, self.clock, self.outbox, self.watcher):
             thread.stop()
         self.store.close()
         self._held.close()

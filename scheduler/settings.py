@@ -14,6 +14,7 @@ CHANGEABLE = frozenset(
         "lost_after",
         "allowed_workers",
         "max_open_polls",
+        "retention",
     }
 )
 

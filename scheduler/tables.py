@@ -89,8 +89,6 @@ reports = Table(
     Column("worker", String(42), nullable=False),
     Column("exit_code", Integer),
     Column("reason", Text, nullable=False),
-    Column("stdout", Text, nullable=False),
-    Column("stderr", Text, nullable=False),
     PrimaryKeyConstraint("task_id", "worker"),
 )
 
@@ -217,6 +215,8 @@ results = Table(
     Column("size", BigInteger, nullable=False),
     Column("callback_data", LargeBinary),
     Column("stored_at", BigInteger, nullable=False),
+    # the file is gone since then, by the operator's policy
+    Column("removed_at", BigInteger),
 )
 
 #: Platforms for which an app was found to have no image.

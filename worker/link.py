@@ -6,6 +6,7 @@ Nothing that arrives is believed before `poco.wire` has checked it, and no answe
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from chain.wallet import Wallet
 from poco.errors import BadInputError, PewError
+from poco.transfers import LogAnswer, LogChunk, Piece, UploadState, content_range, repr_digest
 from poco.wire import (
     PROTOCOL,
     Challenge,
@@ -41,6 +43,11 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 _CHUNK = 256 * 1024
+#: Bytes of a result in one request: what is refused is noticed after so many.
+_PIECE = 16 * 1024 * 1024
+#: Refusals of an upload that pass by themselves: the scheduler's node is behind, an earlier connection is still open,
+#: another one was faster, bytes were damaged on the way.
+_PASSING = frozenset({"NOT_REVEALED", "UPLOAD_BUSY", "WRONG_OFFSET", "BAD_CHECKSUM"})
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -144,17 +151,64 @@ class Link:
         """Give a day of the energy ledger away for anyone to audit."""
         self._authorized(lambda token: self._send("PUT", f"/workers/me/ledger/{day}", ledger, token=token))
 
-    def upload(self, task_id: str, zip_file: Path, stop: Callable[[], bool]) -> ResultLink:
-        """Stream a result. `stop` is asked between pieces; when it says yes the upload is given up."""
-        path, size = f"/results/{task_id}", zip_file.stat().st_size
-        seconds = _ANSWER_SECONDS + size / 16_384
+    def upload(
+        self,
+        task_id: str,
+        zip_file: Path,
+        stop: Callable[[], bool],
+        *,
+        digest: str | None = None,
+        told: Callable[[int], None] = lambda _size: None,
+    ) -> ResultLink:
+        """Bring a result to the scheduler, from where an earlier try has ended.
 
-        def send(token: str) -> ResultLink:
+        Args:
+            stop: asked between pieces; when it says yes the upload is given up.
+            digest: of a result that is delivered before it is contributed.
+            told: hears how many bytes the scheduler has.
+
+        Raises:
+            SchedulerDownError: also where it broke off: try again.
+            SchedulerRefusedError: the scheduler does not want it.
+        """
+        with zip_file.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").digest()
+        size, path = zip_file.stat().st_size, f"/results/{task_id}"
+        claimed = f"&digest={digest}" if digest is not None else ""
+        asked = f"{path}?size={size}&sha256={sha256.hex()}{claimed}"
+        try:
+            state = self._authorized(lambda token: self._call("GET", asked, UploadState, token=token))
+            while state.location is None:
+                told(state.offset)
+                piece = Piece(state.offset, min(size - state.offset, _PIECE), size)
+                if piece.length <= 0:
+                    raise SchedulerDownError(f"the scheduler has {state.offset} of {size} bytes, and wants more")
+                state = self._upload_piece(path + claimed.replace("&", "?"), zip_file, sha256, piece, stop)
+            told(size)
+        except SchedulerRefusedError as error:
+            if error.code not in _PASSING:
+                raise
+            raise SchedulerDownError(error.message) from None
+        return ResultLink(location=state.location)
+
+    def _upload_piece(
+        self, path: str, zip_file: Path, sha256: bytes, piece: Piece, stop: Callable[[], bool]
+    ) -> UploadState:
+        seconds = _ANSWER_SECONDS + piece.length / 16_384 + piece.total / 4_000_000
+        headers = {"Repr-Digest": repr_digest(sha256), "Content-Range": content_range(piece)}
+
+        def send(token: str) -> UploadState:
             with zip_file.open("rb") as file:
-                body = _Stream(file, size, stop)
-                return self._call("PUT", path, ResultLink, body, token=token, seconds=seconds)
+                file.seek(piece.start)
+                body = _Stream(file, piece.length, stop, headers)
+                return self._call("PUT", path, UploadState, body, token=token, seconds=seconds)
 
         return self._authorized(send)
+
+    def write_log(self, task_id: str, chunk: LogChunk) -> LogAnswer:
+        """Tell what a running program has written."""
+        path = f"/tasks/{task_id}/output"
+        return self._authorized(lambda token: self._call("PUT", path, LogAnswer, chunk, token=token))
 
     def close(self) -> None:
         """Close this thread's connections."""
@@ -222,7 +276,7 @@ class Link:
             headers["Content-Type"] = "application/json"
             data = body.model_dump_json().encode()
         elif body is not None:
-            headers |= {"Content-Type": "application/zip", "Content-Length": str(body.size)}
+            headers |= {"Content-Type": "application/zip", "Content-Length": str(body.size), **body.headers}
             data = body
         end = time.monotonic() + seconds
         try:
@@ -241,10 +295,11 @@ class Link:
 
 
 class _Stream:
-    """A file as a request body of known length."""
+    """The next `size` bytes of a file as a request body."""
 
-    def __init__(self, file: Any, size: int, stop: Callable[[], bool]) -> None:
-        self._file, self.size, self._stop = file, size, stop
+    def __init__(self, file: Any, size: int, stop: Callable[[], bool], headers: dict[str, str]) -> None:
+        self._file, self.size, self._stop, self.headers = file, size, stop, headers
+        self._left = size
 
     def __len__(self) -> int:
         return self.size
@@ -252,7 +307,9 @@ class _Stream:
     def read(self, amount: int = -1) -> bytes:
         if self._stop():
             raise OSError("given up")
-        data: bytes = self._file.read(min(amount, _CHUNK) if amount > 0 else _CHUNK)
+        wanted = min(self._left, _CHUNK if amount < 0 else min(amount, _CHUNK))
+        data: bytes = self._file.read(wanted)
+        self._left -= len(data)
         return data
 
 

@@ -68,6 +68,9 @@ class PlayedScheduler:
         self.fail: set[str] = set()
         self.uploads: dict[str, str] = {}
         self.refuse_uploads = 0
+        #: refuse what is delivered before it is contributed, with this code; answer it with this place
+        self.refuse_deliveries = ""
+        self.false_location = ""
         self.news = threading.Condition()
         outer = self
 
@@ -139,19 +142,27 @@ class PlayedScheduler:
             return 204, None
         if path == "/poll":
             return 200, self._poll(member, Poll.model_validate_json(body))
+        if path.endswith("/output"):
+            return 200, {"cursor": json.loads(body)["after"], "wait_seconds": 60}
         if path.startswith("/tasks/"):
             update = StatusUpdate.model_validate_json(body)
             with self.news:
                 member.reports.append((path.split("/")[2], update))
                 self.news.notify_all()
             return 200, {"verdict": self.verdicts.get(update.status, "OK")}
+        if "digest=" in path and self.refuse_deliveries:
+            return 409, {"error": self.refuse_deliveries, "message": "not this way", "hint": ""}
+        if "digest=" in path and body and self.false_location:
+            return 200, {"location": self.false_location}
+        if path.startswith("/results/") and not body:
+            return 200, {"offset": 0}
         if path.startswith("/results/") and self.refuse_uploads:
             self.refuse_uploads -= 1
             return 409, {"error": "OTHER_RESULT", "message": "the zip has another digest", "hint": ""}
         if path.startswith("/results/"):
             cid = cid_of(hashlib.sha256(body).digest())
             (self.folder / cid).write_bytes(body)
-            self.uploads[path.split("/")[2]] = cid
+            self.uploads[path.split("/")[2].partition("?")[0]] = cid
             return 200, {"location": f"/ipfs/{cid}"}
         return 404, refused
 
@@ -172,7 +183,9 @@ class PlayedScheduler:
             member.waiting.append({"seq": member.seq, "type": kind, "task_id": task_id, "data": data})
             self.news.notify_all()
 
-    def start(self, wallet: str, deal: Deal, index: int = 0, signer: Wallet | None = None) -> str:
+    def start(
+        self, wallet: str, deal: Deal, index: int = 0, signer: Wallet | None = None, *, finalize: bool = False
+    ) -> str:
         task_id = ids.task_id(deal.id, index)
         signature = (signer or self.owner).sign_message(ids.authorization_hash(wallet, task_id))
         self.tell(
@@ -183,6 +196,7 @@ class PlayedScheduler:
             enclave_challenge=ZERO_ADDRESS,
             deal_id=deal.id,
             index=index,
+            finalize=finalize,
         )
         return task_id
 
@@ -261,7 +275,7 @@ class Net:
 
     def deal(
         self, args: str, *, app: str = "", dataset: str = "", trust: int = 1, params: dict[str, Any] | None = None,
-        category: int = 0, initialize: bool = True,
+        category: int = 0, initialize: bool = True, callback: str = ZERO_ADDRESS,
     ) -> Deal:  # fmt: skip
         """Match an order for one task, and initialize it."""
         domain, salt = self.chain.deployment.domain, "0x" + secrets.token_hex(32)
@@ -275,6 +289,7 @@ class Net:
         set_order = owner.sign_order(DatasetOrder(dataset=dataset, salt=salt), domain) if dataset else NO_DATASET
         request = RequestOrder(
             app=app, requester=me.address, workerpoolmaxprice=PRICE, trust=trust, salt=salt, category=category,
+            callback=callback,
             params=json.dumps({"iexec_args": args, **(params or {})}), **({"dataset": dataset} if dataset else {}),
         )  # fmt: skip
         request = me.sign_order(request, domain)
@@ -290,7 +305,7 @@ class Net:
         self.transact("pool", self.chain.hub.functions.finalize(to_bytes(task_id), link, b""), preview=False)
 
 
-def _deployment_file(net: Net) -> Path:
+def deployment_file(net: Net) -> Path:
     """The deployment of this session's chain (the project's file may be another session's by now)."""
     there = net.chain.deployment
     path = net.folder / "deployment.json"
@@ -316,7 +331,7 @@ class Process:
         self.log = self.folder / "log"
         settings = {
             "scheduler_url": net.scheduler.url, "rpc_url": net.chain.rpc_url,
-            "deployment": str(_deployment_file(net)), "keystore": str(keystore),
+            "deployment": str(deployment_file(net)), "keystore": str(keystore),
             "password_file": str(keystore.with_suffix(".password")), "data_dir": "data", "name": "a-worker",
             "workerpool": net.pool, "platform": "linux/amd64", "stake_nrlc": RLC, "watch_seconds": 1,
             "poll_seconds": 2, "drain_seconds": 5, "fetch": {"allow_private_addresses": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 import threading
@@ -174,16 +175,65 @@ def test_another_pool_or_protocol_is_refused(link: Link, scripted: Scripted, wro
         link.config()
 
 
-def test_a_result_is_streamed_and_can_be_given_up(link: Link, scripted: Scripted, tmp_path: Path) -> None:
+class Shelf:
+    """Takes uploads piece by piece, as a scheduler does."""
+
+    def __init__(self, size: int, had: bytes = b"") -> None:
+        self.size, self.held = size, bytearray(had)
+        self.asked: list[str] = []
+        self.refuse: list[tuple[int, Any]] = []
+
+    def __call__(self, path: str, _token: str, body: bytes) -> tuple[int, Any]:
+        if body and self.refuse:
+            return self.refuse.pop(0)
+        if body:
+            self.held += body
+        else:
+            self.asked.append(path)
+        done = len(self.held) == self.size
+        return 200, {"offset": len(self.held), **({"location": "/ipfs/cid"} if done else {})}
+
+
+def test_a_result_goes_on_where_the_scheduler_has_it(link: Link, scripted: Scripted, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 70_000
     archive = tmp_path / "z.zip"
-    archive.write_bytes(b"z" * 3_000_000)
-    scripted.say = lambda *_: (200, {"location": "/ipfs/cid"})
-    assert link.upload(TASK, archive, lambda: False).location == "/ipfs/cid"
-    assert scripted.asked[-1][2] == archive.read_bytes()
+    archive.write_bytes(content)
+    scripted.say = shelf = Shelf(len(content), content[:1_000_000])
+    told: list[int] = []
+    assert link.upload(TASK, archive, lambda: False, told=told.append).location == "/ipfs/cid"
+    assert bytes(shelf.held) == content
+    assert told[0] == 1_000_000 and told[-1] == len(content) and len(told) == 3, "two pieces"
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert shelf.asked == [f"/results/{TASK}?size={len(content)}&sha256={sha256}"]
     began = time.monotonic()
+    scripted.say = Shelf(len(content))
     with pytest.raises(SchedulerDownError):
         link.upload(TASK, archive, lambda: True)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("code", ["NOT_REVEALED", "UPLOAD_BUSY", "WRONG_OFFSET", "BAD_CHECKSUM"])
+def test_refusals_of_an_upload_that_pass_are_for_later(
+    link: Link, scripted: Scripted, tmp_path: Path, code: str
+) -> None:
+    archive = tmp_path / "z.zip"
+    archive.write_bytes(b"zip")
+    scripted.say = shelf = Shelf(3)
+    shelf.refuse = [(409, {"error": code, "message": "not now"})]
+    with pytest.raises(SchedulerDownError, match="not now"):
+        link.upload(TASK, archive, lambda: False)
+    assert link.upload(TASK, archive, lambda: False).location == "/ipfs/cid"
+
+
+def test_a_scheduler_that_takes_everything_and_wants_more(link: Link, scripted: Scripted, tmp_path: Path) -> None:
+    archive = tmp_path / "z.zip"
+    archive.write_bytes(b"zip")
+    scripted.say = lambda *_: (200, {"offset": 3})
+    with pytest.raises(SchedulerDownError, match="wants more"):
+        link.upload(TASK, archive, lambda: False)
+    scripted.say = lambda *_: (404, {"error": "NO_SUCH_TASK", "message": "no"})
+    with pytest.raises(SchedulerRefusedError):
+        link.upload(TASK, archive, lambda: False)
 
 
 def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
