@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from web3 import HTTPProvider, Web3
 
@@ -25,9 +24,9 @@ from benchmarks.gas_market import (
     wallets,
 )
 from ops.console import ROOT
-from ops.ports import HOST, free_port
+from ops.ports import free_port
 from ops.real_poco import deploy_real
-from ops.services import MNEMONIC, start_ganache
+from ops.services import start_anvil, start_ganache
 from ops.stack import Stack
 from poco.errors import PewError
 from poco.hexes import to_bytes
@@ -162,18 +161,9 @@ def compare(web3: Web3) -> tuple[dict[str, Gas], dict[str, Market]]:
     return {side: measure(market) for side, market in markets.items()}, markets
 
 
-def start_anvil(stack: Stack, port: int) -> str:
-    """A fresh Anvil with the accounts of `start_ganache`; returns its URL."""
-    program = ROOT / "node_modules" / ".bin" / "anvil"
-    if not program.exists():
-        raise PewError(
-            "Anvil is not installed",
-            hint="it comes for linux-amd64 only; elsewhere: python -m benchmarks.gas --chain ganache",
-        )
-    argv: list[str | Path] = [program, "--host", HOST, "--port", str(port), "--silent", "--steps-tracing"]
-    argv += ["--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--prune-history"]
-    stack.start("anvil", argv, ready=port)
-    return f"http://{HOST}:{port}"
+def start_tracing(stack: Stack, port: int) -> str:
+    """A fresh Anvil that can trace each step; returns its URL."""
+    return start_anvil(stack, port, accounts=ACCOUNTS, extra=["--steps-tracing"])
 
 
 def start_other(stack: Stack, port: int) -> str:
@@ -181,7 +171,7 @@ def start_other(stack: Stack, port: int) -> str:
     return start_ganache(stack, port, accounts=ACCOUNTS, hardfork="shanghai")
 
 
-CHAINS: dict[str, Callable[[Stack, int], str]] = {"anvil": start_anvil, "ganache": start_other}
+CHAINS: dict[str, Callable[[Stack, int], str]] = {"anvil": start_tracing, "ganache": start_other}
 
 
 def rows(measured: dict[str, Gas], prefix: str = "") -> dict[str, dict[str, float]]:

@@ -67,6 +67,31 @@ def start_ganache(
     return url
 
 
+def start_anvil(stack: Stack, port: int, *, name: str = "anvil", accounts: int = 20, extra: Sequence[str] = ()) -> str:
+    """Start a fresh Anvil on loopback that mines each transaction at once, with the accounts of `start_ganache`.
+
+    Args:
+        stack: the run it belongs to.
+        port: for JSON-RPC.
+        name: of the process.
+        accounts: unlocked accounts.
+        extra: more command-line arguments.
+
+    Returns:
+        The JSON-RPC URL.
+
+    Raises:
+        PewError: it is not installed (npm has it for linux-amd64 only).
+    """
+    program = ROOT / "node_modules" / ".bin" / "anvil"
+    if not program.exists():
+        raise PewError("Anvil is not installed", hint="run `make setup`; npm has it for linux-amd64 only")
+    argv: list[str | Path] = [program, "--host", HOST, "--port", str(port), "--silent"]
+    argv += ["--mnemonic", MNEMONIC, "--accounts", str(accounts), "--prune-history", *extra]
+    stack.start(name, argv, ready=port)
+    return f"http://{HOST}:{port}"
+
+
 def deploy_contracts(stack: Stack, port: int) -> Path:
     """`brownie run deploy` on the local chain at a port; returns the deployment file, a copy in the run's folder.
 

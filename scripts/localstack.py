@@ -129,6 +129,10 @@ class LocalStack:
         """Ganache, and the contracts on it as `brownie run deploy` puts them there."""
         start_ganache(self.stack, self.ports.chain)
         deploy_contracts(self.stack, self.ports.chain)
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the chain that the deployment file tells of."""
         self._chain = Chain(self.rpc_url, deployment.load(self.deployment_file))
         self._chain.check()
 
