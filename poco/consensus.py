@@ -65,6 +65,23 @@ def would_agree(votes: Tally, pending_weights: Iterable[int]) -> bool:
     return False
 
 
+def further_workers(votes: Tally, pending_weights: Iterable[int], available: Iterable[int]) -> int | None:
+    """How many of the available workers, taken in their order, make consensus with those that are at work.
+
+    All are counted as joining the heaviest group. None where they do not suffice.
+    """
+    result = votes.best() or "pending"
+    for worker_weight in pending_weights:
+        votes = votes.add(result, worker_weight)
+    count = 0
+    for worker_weight in available:
+        if votes.reached(result):
+            break
+        votes = votes.add(result, worker_weight)
+        count += 1
+    return count if votes.reached(result) else None
+
+
 def workers_needed(trust: int, worker_weight: int = 2) -> int:
     """How many unanimous workers of one weight make consensus for `trust` (new workers: weight 2)."""
     votes = Tally(trust)

@@ -1,36 +1,49 @@
-"""Rounds of leasing: who waits is given what it can do, and is told why where it gets nothing."""
+"""Rounds of leasing: who waits is given what it can do, and is told why where it gets nothing.
+
+Which tasks want a worker, and who has how many, is kept in memory (`scheduler.openings`) and follows every change; a
+lease itself is an event of its task, so that what memory has wrong costs a moment and nothing else.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sqlalchemy import select
 
+from poco.consensus import Tally, further_workers
+from poco.states import PENDING_REPLICATE
 from poco.states import ReplicateStatus as R
-from scheduler import core, matcher, store
+from scheduler import backoff, matcher, store
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.bell import Bell
 from scheduler.funds import Funds
 from scheduler.log import log
+from scheduler.matcher import Candidate, Choice, Terms
+from scheduler.openings import Openings
+from scheduler.owners import OwnerRule, Owners
 from scheduler.presence import Roll, Seen
+from scheduler.rules import OPEN
 from scheduler.store import Store
 
-#: How many tasks one round looks at.
-BATCH = 500
 #: How long it is believed that an app has no image for a platform: images are pushed, and workers may lie.
 BARRED_SECONDS = 3600
+#: So often what is in memory is held against the store, and the pool against what tasks ask of it.
+CHECK_SECONDS = 5
+REACH_SECONDS = 1
 #: More than any stake.
 RICH = 2**256
 
 
 class Leasing:
-    """Gives tasks to workers; called by the clock's thread.
+    """Gives tasks to workers; all but `arrived`, `changed` and `doubt` is called by the clock's thread.
 
     Args:
         bell: knows whose polls are open.
+        owners: which workers are taken for one owner's.
         apply: one event of a task in a transaction of its own; the effects.
         now: Unix seconds.
     """
@@ -42,6 +55,7 @@ class Leasing:
         funds: Funds,
         bell: Bell,
         *,
+        owners: OwnerRule,
         apply: Callable[[str, m.Event], list[m.Effect]],
         now: Callable[[], int],
     ) -> None:
@@ -51,18 +65,32 @@ class Leasing:
         self._bell = bell
         self._apply = apply
         self._now = now
+        self._owners = Owners(owners)
+        self._openings = Openings()
+        #: by worker, the tasks that it has and has not contributed to, with their stakes and whether it has begun
+        self._held: dict[str, dict[str, tuple[int, bool]]] = {}
+        self._changes: deque[tuple[m.Task, m.Task]] = deque()
         self._vacant = True
         self._arriving = threading.Lock()
         self._arrivals: set[str] = set()
+        self._checked_at: int | None = None
+        self._doubt = False
+        self._reached_at = 0
+        self._reached: set[Terms] = set()
+        self._short: dict[Terms, str] = {}
 
     def arrived(self, wallet: str) -> None:
         """A worker has opened a poll, or has told what it is."""
         with self._arriving:
             self._arrivals.add(wallet)
 
-    def vacant(self) -> None:
-        """A task has come to want a worker: all who wait are to be looked at."""
-        self._vacant = True
+    def changed(self, before: m.Task, after: m.Task) -> None:
+        """A task has become another."""
+        self._changes.append((before, after))
+
+    def doubt(self) -> None:
+        """Another process on the same store has changed tasks: hold memory against it in the next round."""
+        self._doubt = True
 
     def lease(self, *, everybody: bool = False) -> None:
         """Give waiting workers what they can do; say why where they get nothing.
@@ -72,76 +100,182 @@ class Leasing:
         """
         with self._arriving:
             arrived, self._arrivals = self._arrivals, set()
-        everybody, self._vacant = everybody or self._vacant, False
         now = self._now()
-        with self._store.read() as db:
-            tasks = [task for task in store.wanted_tasks(db, BATCH) if core.wants_worker(task, now)]
-            learned = select(t.missing_images).where(t.missing_images.c.learned_at > now - BARRED_SECONDS)
-            barred = {(row.app, row.platform) for row in db.execute(learned)}
-            given = store.leases_not_begun(db)
+        self._look_at_owners(arrived)
+        self._take_over(now)
+        barred = self._check(now)
         polling = self._bell.open_polls()
-        if not tasks:
+        if not self._openings:
+            self._vacant = False
             self._roll.explain_all(polling, "no task waits for a worker")
             return
+        self._reach(barred, bool(arrived), now)
+        everybody, self._vacant = everybody or self._vacant, False
         wallets = polling if everybody else polling & arrived
-        for seen in sorted(filter(None, map(self._roll.get, wallets)), key=lambda s: s.last_seen):
-            tasks = self._lease_to(seen, tasks, barred, given.get(seen.wallet, []), now)
-        self._exhaust(tasks, barred, now)
+        for seen in self._in_turn(wallets):
+            self._lease_to(seen, barred, now)
+        self._exhaust(barred, now)
 
-    def _lease_to(
-        self, seen: Seen, tasks: list[m.Task], barred: set[tuple[str, str]], given: list[str], now: int
-    ) -> list[m.Task]:
+    # --- what is open, and who has what
+
+    def _take_over(self, now: int) -> None:
+        while self._changes:
+            before, after = self._changes.popleft()
+            self._vacant |= self._openings.update(after, now)
+            self._hold(before, after)
+            for wallet, mark in backoff.marks(before, after).items():
+                seen = self._roll.get(wallet)
+                if seen is not None and (mark or seen.faults):
+                    self._roll.blame(wallet, backoff.after_mark(seen.faults, seen.faults_at, mark, now), now)
+
+    def _hold(self, before: m.Task | None, after: m.Task) -> None:
+        for r in before.replicates if before is not None else ():
+            self._held.get(r.worker, {}).pop(after.id, None)
+        for r in after.replicates:
+            if r.status in PENDING_REPLICATE and r.result_hash is None:
+                self._held.setdefault(r.worker, {})[after.id] = (after.worker_stake, r.status is not R.CREATED)
+
+    def _check(self, now: int) -> set[tuple[str, str]]:
+        """Hold memory against the store: at the start, where others share it, where two changes overtook another."""
+        with self._store.read() as db:
+            learned = select(t.missing_images).where(t.missing_images.c.learned_at > now - BARRED_SECONDS)
+            barred = {(row.app, row.platform) for row in db.execute(learned)}
+            if self._checked_at is not None and now - self._checked_at < CHECK_SECONDS and not self._doubt:
+                return barred
+            self._doubt = False
+            if self._checked_at is None:
+                for seen in self._roll.all():
+                    self._owners.put(seen.wallet, seen.operator, seen.network)
+                rows = db.execute(select(t.tasks).where(t.tasks.c.status.in_([s.value for s in OPEN]))).mappings()
+            else:
+                wanted = set(db.scalars(select(t.tasks.c.id).where(t.tasks.c.wanted)))
+                for task in [task for task in self._openings.all() if task.id not in wanted]:
+                    self._openings.discard(task.id)
+                lacking = [task_id for task_id in wanted if task_id not in self._openings][:500]
+                rows = db.execute(select(t.tasks).where(t.tasks.c.id.in_(lacking))).mappings()
+            found = store.load_tasks(db, rows)
+        for task in found:
+            self._vacant |= self._openings.update(task, now)
+            self._hold(None, task)
+        self._checked_at = now
+        return barred
+
+    def _look_at_owners(self, arrived: Iterable[str]) -> None:
+        for seen in filter(None, map(self._roll.get, arrived)):
+            self._owners.put(seen.wallet, seen.operator, seen.network)
+
+    # --- who gets what
+
+    def _in_turn(self, wallets: Iterable[str]) -> list[Seen]:
+        """Who has waited longest first; where several must agree the heaviest, as then fewer are needed."""
+        found = [seen for seen in map(self._roll.get, wallets) if seen is not None]
+        if not any(terms.trust > 1 for terms in self._openings.terms()):
+            return sorted(found, key=lambda s: s.last_seen)
+        return sorted(found, key=lambda s: (-self._funds.known_weight(s.wallet), s.last_seen))
+
+    def _lease_to(self, seen: Seen, barred: set[tuple[str, str]], now: int) -> None:
         while True:
-            # the chain is asked for its stake and its energy only where everything else fits
-            candidate = replace(self._candidate(seen, now), given=sum(one not in seen.running for one in given))
-            choice = matcher.choose(replace(candidate, stake=RICH, green=True), tasks, barred, now)
+            # the chain is asked for its stake, gas and energy only where everything else fits
+            candidate = self._candidate(seen, now)
+            choice = self._choose(replace(candidate, stake=RICH, green=True), barred, now)
             standing = self._funds.standing(seen.wallet) if choice.task is not None else None
             if choice.task is not None:
+                held = sum(stake for stake, _ in self._held.get(seen.wallet, {}).values())
                 green = not choice.task.green or self._funds.is_green(seen.wallet) is True
-                candidate = replace(candidate, stake=standing.stake if standing else None, green=green)
-                choice = matcher.choose(candidate, tasks, barred, now)
+                stake = standing.stake - held if standing else None
+                lacking = standing.gas_lacking if standing else 0
+                candidate = replace(candidate, stake=stake, green=green, gas_lacking=lacking)
+                choice = self._choose(candidate, barred, now)
             self._roll.explain(seen.wallet, choice.reason)
             if choice.task is None or standing is None:
-                return tasks
+                return
             self._funds.forget(seen.wallet)
             done = self._apply(choice.task.id, m.Leased(seen.wallet, standing.weight))
             if any(isinstance(effect, m.Authorize) for effect in done):
                 log("lease", task=choice.task.id, worker=seen.wallet, name=seen.name)
-                given = [*given, choice.task.id]
-            with self._store.read() as db:
-                changed = store.load_task(db, choice.task.id)
-            tasks = [task for task in tasks if task.id != choice.task.id]
-            if changed is not None and core.wants_worker(changed, now):
-                tasks.append(changed)
+            else:
+                self._openings.discard(choice.task.id)  # it was not what memory has: `_check` finds it again
+            self._take_over(now)
 
-    def _candidate(self, seen: Seen, now: int) -> matcher.Candidate:
-        return matcher.Candidate(
+    def _choose(self, candidate: Candidate, barred: set[tuple[str, str]], now: int) -> Choice:
+        return self._openings.choose(candidate, barred, now, self._short)
+
+    def _candidate(self, seen: Seen, now: int) -> Candidate:
+        held = self._held.get(seen.wallet, {})
+        return Candidate(
             wallet=seen.wallet,
             platforms=seen.platforms,
             presence=self._roll.presence(seen, now),
             free_slots=seen.free_slots,
             stake=None,
             resume_at=seen.resume_at,
+            given=sum(not begun and task_id not in seen.running for task_id, (_, begun) in held.items()),
+            memory_mb=seen.memory_mb,
+            disk_mb=seen.disk_mb,
+            cpus=seen.cpus,
+            features=seen.features,
+            run_seconds=seen.energy.get("run_seconds"),
+            kin=self._owners.kin(seen.wallet),
+            held_until=backoff.until(seen.faults, seen.faults_at) if seen.faults else 0,
         )
 
-    def _exhaust(self, tasks: list[m.Task], barred: set[tuple[str, str]], now: int) -> None:
+    # --- what the pool as a whole can do
+
+    def _reach(self, barred: set[tuple[str, str]], anybody_new: bool, now: int) -> None:
+        """Find the tasks on which the whole pool could not agree: nobody is to stake on them in vain."""
+        asked = {terms for terms in self._openings.terms() if terms.fresh and terms.trust > 1}
+        again = now - self._reached_at >= REACH_SECONDS or (anybody_new and self._short)
+        if not again and asked <= self._reached:
+            return
+        self._reached_at, self._reached = now, asked
+        before, self._short = self._short, {}
+        everybody = self._everybody(now) if asked else []
+        everybody.sort(key=lambda one: -self._funds.known_weight(one.wallet))
+        for terms in asked:
+            tried: list[str] = []
+            for wallet in self._of_different_owners(o for o in everybody if matcher.could_ever(o, terms, barred)):
+                tried.append(wallet)
+                if further_workers(Tally(terms.trust), (), map(self._funds.known_weight, tried)) is not None:
+                    break
+            else:
+                self._short[terms] = (
+                    f"a trust of {terms.trust} needs more workers of different owners "
+                    f"than the {len(tried)} of this pool that could do it"
+                )
+        self._vacant |= bool(before.keys() - self._short.keys())
+
+    @staticmethod
+    def _of_different_owners(workers: Iterable[Candidate]) -> Iterable[str]:
+        out: set[str] = set()
+        for one in workers:
+            if one.wallet not in out:
+                out |= one.kin
+                yield one.wallet
+
+    def _everybody(self, now: int) -> list[Candidate]:
+        return [self._candidate(seen, now) for seen in self._roll.all() if seen.registered]
+
+    def _exhaust(self, barred: set[tuple[str, str]], now: int) -> None:
         """Where nobody is left who could do it, the failure is the task's: what was met, or a missing image."""
+        apps = {app for app, _ in barred}
         suspects = [
             task
+            for terms, tasks in self._openings.queues()
+            if not terms.exhausted and (not terms.fresh or terms.app in apps)
             for task in tasks
-            if not task.exhausted
-            and (any(r.status is R.FAILED for r in task.replicates) or any(app == task.app for app, _ in barred))
+            if terms.app in apps or any(r.status is R.FAILED for r in task.replicates)
         ]
         if not suspects:
             return
-        workers = [self._candidate(seen, now) for seen in self._roll.all() if seen.registered]
+        workers = self._everybody(now)
         for task in suspects:
             if not any(matcher.could_still(worker, task, ()) or task.replicate(worker.wallet) for worker in workers):
                 continue  # nobody is there: whoever comes may be able
-            able = [worker for worker in workers if matcher.could_still(worker, task, barred)]
+            able = (worker for worker in workers if matcher.could_still(worker, task, barred))
             if not any(self._has_means(worker.wallet, task) for worker in able):
                 log("exhausted", level="warning", task=task.id)
                 self._apply(task.id, m.Exhausted())
+        self._take_over(now)
 
     def _has_means(self, wallet: str, task: m.Task) -> bool:
         """Stake, and energy where it is asked for; also where the chain does not say: then it is waited for."""

@@ -119,7 +119,7 @@ class TaskTerms:
     contribution_deadline: int
     final_deadline: int
     tag: str = ZERO_BYTES32
-    needs: Needs = Needs()
+    needs: Needs = field(default_factory=Needs)
 
     def task(self, index: int) -> Task:
         return Task(
@@ -300,10 +300,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Vacancy:
-    """A worker is wanted (the engine adds it to what the core says)."""
+class Changed:
+    """What a task was and has become (the engine adds it to what the core says)."""
 
-    task_id: str
+    before: Task
+    after: Task
 
 
-Effect = Send | Notify | Authorize | Answer | Vacancy
+Effect = Send | Notify | Authorize | Answer | Changed

@@ -95,7 +95,7 @@ def test_where_nobody_is_left_the_bar_is_lifted_so_that_all_agree_that_there_is_
 
 
 def test_the_missing_stake_is_said_as_a_sum() -> None:
-    assert "deposit 20 nRLC more" in choose(replace(WORKER, stake=30), [task()], (), 0).reason
+    assert "deposit 0.00000002 RLC" in choose(replace(WORKER, stake=30), [task()], (), 0).reason
     assert "stake is not known" in choose(replace(WORKER, stake=None), [task()], (), 0).reason
 
 
