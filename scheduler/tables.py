@@ -142,6 +142,17 @@ challenges = Table(
     Column("expires", BigInteger, nullable=False, index=True),
 )
 
+#: Which scheduler of several leads, until when (by the database's clock, Unix seconds), and how its work stands.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("holder", String(120), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("state", JSON, nullable=False),
+)
+
 notifications = Table(
     "notifications",
     metadata,
