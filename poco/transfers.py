@@ -8,17 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from poco.errors import BadInputError
-from poco.wire import Logs, Message, Quantity
+from poco.logtext import plain
+from poco.wire import Message, Quantity
 
 #: Characters of one stream in one `LogChunk`.
 MAX_CHUNK_CHARS = 32_768
 _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 _RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16})")
-
-Cursor = Annotated[str, Field(max_length=100)]
 
 
 class UploadState(Message):
@@ -28,23 +27,22 @@ class UploadState(Message):
     location: str | None = None
 
 
-class LogChunk(Logs):
-    """What a running program has written between two places (`poco` does not look into cursors).
+class LogChunk(Message):
+    """More of what a running program has written: texts, and at which character of each stream they begin.
 
-    `attempt` tells the container's attempts apart; before each text so many characters of it were left out.
+    `attempt` tells the starts of a program apart; a later one has a larger number.
     """
 
-    attempt: Annotated[int, Field(ge=1, le=10**6)]
-    before: Cursor
-    after: Cursor
-    stdout_left_out: Quantity = 0
-    stderr_left_out: Quantity = 0
+    attempt: Annotated[int, Field(ge=1, le=2**53)]
+    stdout_at: Quantity
+    stderr_at: Quantity
+    stdout: Annotated[str, Field(max_length=MAX_CHUNK_CHARS), AfterValidator(plain)] = ""
+    stderr: Annotated[str, Field(max_length=MAX_CHUNK_CHARS), AfterValidator(plain)] = ""
 
 
 class LogAnswer(Message):
-    """Up to where the scheduler has a program's output, and when it would like to hear of it again."""
+    """When the scheduler would like to hear of a running program again."""
 
-    cursor: Cursor
     wait_seconds: Annotated[int, Field(ge=1, le=86_400)]
 
 

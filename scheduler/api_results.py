@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy import func, select
 
 from poco.hexes import address, bytes32
-from poco.states import FINAL_REPLICATE
+from poco.states import ReplicateStatus as R
 from poco.transfers import LogAnswer, LogChunk, UploadState
 from scheduler import model as m
 from scheduler import store
@@ -27,6 +27,8 @@ from scheduler.views import Views
 from scheduler.web import HttpError
 
 _CID = re.compile(r"b[a-z2-7]{58}")
+#: While a worker may tell what a program writes: its reports may come a little later than that.
+_RUNNING = frozenset({R.CREATED, R.STARTED, R.APP_DOWNLOADED, R.DATA_DOWNLOADED, R.COMPUTING})
 #: Content that is named by its hash never changes.
 _FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -84,7 +86,7 @@ def _logs(calls: APIRouter, s: ResultServices, wallet_of: Callable[[Request], Aw
     def write_log(task_id: str, body: LogChunk, wallet: str = Depends(wallet_of)) -> LogAnswer:
         task = _task(s, task_id)
         replicate = task.replicate(wallet)
-        if replicate is None or replicate.status in FINAL_REPLICATE:
+        if replicate is None or replicate.status not in _RUNNING:
             raise HttpError(HTTPStatus.CONFLICT, "NOT_RUNNING", f"{wallet} does not run task {task.id}")
         return s.logs.append(task.id, wallet, body, s.engine.clock())
 

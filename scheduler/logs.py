@@ -41,18 +41,19 @@ class Stream:
     def end(self) -> int:
         return self.begin + len(self.text)
 
-    def add(self, left_out: int, text: str) -> Stream:
-        """With more at its end; where something between was left out, only the new is kept."""
-        whole = Stream(self.begin, self.text + text) if not left_out else Stream(self.end + left_out, text)
-        return whole._cut()
+    def add(self, at: int, text: str) -> Stream:
+        """With the characters from `at` on: what is known is not taken twice, and a gap ends what was known."""
+        if at > self.end:
+            return Stream(at, text)._cut()
+        return Stream(self.begin, self.text + text[self.end - at :])._cut()
 
     def whole(self, text: str) -> Stream:
         """With what the program wrote in all, as far as that was kept (the end of it, where it was too long)."""
-        if not self.text or (self.begin == 0 and text.startswith(self.text)):
-            return Stream(self.begin, text)._cut()
+        if self.begin == 0 and text.startswith(self.text):
+            return Stream(0, text)._cut()
         known = self.text[-_OVERLAP:]
         at = text.rfind(known)
-        return self.add(0, text[at + len(known) :]) if at >= 0 else Stream(self.end, text)._cut()
+        return self.add(self.end, text[at + len(known) :] if at >= 0 else text)
 
     def since(self, offset: int) -> Stream:
         """What lies behind an offset, as far as it is kept."""
@@ -66,10 +67,9 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The log of one worker's run of a task; `over` once it is whole. `cursor` is where its worker goes on."""
+    """The log of one worker's run of a task; `over` once it is whole."""
 
     attempt: int = 0
-    cursor: str = ""
     over: bool = False
     stdout: Stream = field(default_factory=Stream)
     stderr: Stream = field(default_factory=Stream)
@@ -82,33 +82,31 @@ class TaskLogs:
         self.folder = folder
 
     def append(self, task_id: str, worker: str, chunk: LogChunk, now: float) -> LogAnswer:
-        """Take over what follows on what is there; the answer says where that is, so that nothing comes twice.
+        """Take over what is new; an earlier attempt's news changes nothing.
 
         Raises:
             TooManyError: this worker told of this task a moment ago.
         """
         kept = self.read(task_id, worker) or Kept()
-        wait = FOLLOWED_SECONDS if self._is_followed(task_id, now) else UNFOLLOWED_SECONDS
-        if kept.over and kept.attempt == chunk.attempt:
-            return LogAnswer(cursor=kept.cursor, wait_seconds=UNFOLLOWED_SECONDS)
-        if chunk.attempt != kept.attempt:
+        if chunk.attempt > kept.attempt:
             kept = Kept(chunk.attempt)
-        if chunk.before != kept.cursor or chunk.after == chunk.before:
-            return LogAnswer(cursor=kept.cursor, wait_seconds=wait)
-        if now - self._written(task_id, worker) < SHORTEST_SECONDS:
-            raise TooManyError("this log was added to a moment ago", hint="wait a second", code="TOO_MANY_CHUNKS")
-        kept = replace(
-            kept,
-            cursor=chunk.after,
-            stdout=kept.stdout.add(chunk.stdout_left_out, chunk.stdout),
-            stderr=kept.stderr.add(chunk.stderr_left_out, chunk.stderr),
-        )
-        self._write(task_id, worker, kept)
-        return LogAnswer(cursor=kept.cursor, wait_seconds=wait)
+        if (chunk.stdout or chunk.stderr) and chunk.attempt == kept.attempt and not kept.over:
+            if now - self._written(task_id, worker) < SHORTEST_SECONDS:
+                raise TooManyError("this log was added to a moment ago", hint="wait a second", code="TOO_MANY_CHUNKS")
+            kept = replace(
+                kept,
+                stdout=kept.stdout.add(chunk.stdout_at, chunk.stdout),
+                stderr=kept.stderr.add(chunk.stderr_at, chunk.stderr),
+            )
+            self._write(task_id, worker, kept)
+        wait = FOLLOWED_SECONDS if self._is_followed(task_id, now) else UNFOLLOWED_SECONDS
+        return LogAnswer(wait_seconds=wait)
 
     def finish(self, task_id: str, worker: str, logs: Logs) -> None:
         """The program has ended, and this is what it wrote."""
         kept = self.read(task_id, worker) or Kept()
+        if kept.over:  # an earlier run's
+            kept = Kept(kept.attempt)
         kept = replace(kept, over=True, stdout=kept.stdout.whole(logs.stdout), stderr=kept.stderr.whole(logs.stderr))
         self._write(task_id, worker, kept)
 

@@ -31,6 +31,7 @@ from worker.runner.folders import TaskFolder
 from worker.runner.outputs import OutFolder, require_size, write_zip
 from worker.runner.protocol import Control, Finished, Runner, RunSpec
 from worker.table import Do, What
+from worker.tail import Tail
 
 if TYPE_CHECKING:
     from worker.sensors.inputs import SensorInputs
@@ -168,7 +169,9 @@ class Performer:
         return about(replicate, What.FETCHED)
 
     def _run(self, replicate: Replicate, stop: threading.Event) -> Happened:
-        self.runner.run(self._spec(replicate), self._control(replicate, stop.is_set))
+        control = self._control(replicate, stop.is_set)
+        with Tail(self.link, self.runner, self.log, replicate, control):
+            self.runner.run(self._spec(replicate), control)
         row = self.journal.container(replicate.task_id, replicate.run)
         if row is not None:
             self.journal.set_note(f"seconds.{facts_of(replicate).app}", str(row.ran_seconds))

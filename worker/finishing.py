@@ -85,9 +85,10 @@ class Finisher:
             raise RunError(Cause.INTERNAL_ERROR, "the proven result is gone")
         delivery = shortcut.delivery_of(archive, kept.sha256, callback=facts.callback)
         self.journal.delivery_kept(task_id, run, delivery.location, delivery.callback)
+        told = self._upload_went(replicate)
 
         def once() -> Happened:
-            location = self.link.upload(task_id, archive, stop.is_set, digest=kept.digest).location
+            location = self.link.upload(task_id, archive, stop.is_set, digest=kept.digest, told=told).location
             if location != delivery.location:
                 raise RefusalError(
                     Cause.RESULT_UPLOAD_FAILED,
@@ -172,10 +173,11 @@ class Finisher:
         archive = self.folder(task_id).zip
         if not archive.exists():
             return about(replicate, What.UPLOAD_FAILED, Cause.RESULT_UPLOAD_FAILED, reason="the zip is gone")
+        told = self._upload_went(replicate)
 
         def once() -> Happened:
             self.journal.upload_begins(task_id, run, int(time.time()))
-            location = self.link.upload(task_id, archive, stop.is_set).location
+            location = self.link.upload(task_id, archive, stop.is_set, told=told).location
             self.journal.upload_done(task_id, run, location[:300])
             return about(replicate, What.UPLOADED)
 
@@ -183,6 +185,11 @@ class Finisher:
             return persist(self.log, replicate, stop, facts_of(replicate).final_deadline, once)
         except SchedulerRefusedError as error:
             return about(replicate, What.UPLOAD_FAILED, Cause.RESULT_UPLOAD_FAILED, reason=str(error))
+
+    def _upload_went(self, replicate: Replicate) -> Callable[[int], None]:
+        """Writes down how much of an upload the scheduler has."""
+        task_id, run = replicate.task_id, replicate.run
+        return lambda sent: self.journal.upload_went(task_id, run, sent, int(time.time()))
 
     def settle(self, replicate: Replicate, _stop: threading.Event) -> Happened | None:
         """What the task brought, once it is over on chain."""

@@ -203,8 +203,11 @@ TABLE: dict[tuple[Stage, What], Move] = {
     (_S.UPLOADING, _W.UPLOAD_FAILED): Move(_S.REVEALED, (R.FAILED,)),
     (_S.UPLOADED, _W.UPLOAD_ASKED): Move(_S.UPLOADING, (R.RESULT_UPLOADING,)),
     **{(stage, _W.SEEN_OVER): Move(_S.SETTLING) for stage in (_S.REVEALED, _S.UPLOADING, _S.UPLOADED)},
-    **{(stage, _W.COMPLETE): Move(_S.SETTLING) for stage in (_S.REVEALED, _S.UPLOADING, _S.UPLOADED)},
-    **{(stage, _W.ABORT): Move(_S.SETTLING, (R.ABORTED,)) for stage in (_S.REVEALED, _S.UPLOADING, _S.UPLOADED)},
+    # the result is kept until the chain says that the task is over, whatever the scheduler says
+    **{(stage, _W.COMPLETE): Move(_S.REVEALED, (), (Do.CHECK,)) for stage in (_S.REVEALED, _S.UPLOADING)},
+    **{(stage, _W.ABORT): Move(_S.REVEALED, (R.ABORTED,), (Do.CHECK,)) for stage in (_S.REVEALED, _S.UPLOADING)},
+    (_S.UPLOADED, _W.COMPLETE): Move(_S.UPLOADED, (), (Do.CHECK,)),
+    (_S.UPLOADED, _W.ABORT): Move(_S.UPLOADED, (R.ABORTED,), (Do.CHECK,)),
     (_S.SETTLING, _W.SETTLED_PAID): Move(_S.ENDED, (R.COMPLETED,)),
     (_S.SETTLING, _W.SETTLED_UNPAID): Move(_S.ENDED),
 }

@@ -143,7 +143,7 @@ class PlayedScheduler:
         if path == "/poll":
             return 200, self._poll(member, Poll.model_validate_json(body))
         if path.endswith("/output"):
-            return 200, {"cursor": json.loads(body)["after"], "wait_seconds": 60}
+            return 200, {"wait_seconds": 60}
         if path.startswith("/tasks/"):
             update = StatusUpdate.model_validate_json(body)
             with self.news:

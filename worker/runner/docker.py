@@ -76,6 +76,12 @@ class DockerRunner:
         with engine():
             return Supervisor(containers, self._limits).run(container_name(self._owner, spec.task_id), spec, control)
 
+    def output(self, task_id: str) -> Logs:
+        """See `Runner.output`."""
+        with engine():
+            found = _Containers(self.client(), self._limits, self._owner).find(container_name(self._owner, task_id))
+            return found.logs() if found is not None else Logs()
+
     def trouble(self) -> str:
         """See `Runner.trouble`."""
         try:

@@ -38,15 +38,6 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What a program wrote after some place; `cursor` names where it ends (at most 100 characters)."""
-
-    stdout: str
-    stderr: str
-    cursor: str
-
-
-@dataclass(frozen=True, slots=True)
 class Control:
     """How the rest of the worker steers a run: `stop` gives it up, `halted` pauses it while it says yes."""
 
@@ -77,11 +68,10 @@ class Runner(Protocol):
         """
         ...
 
-    def output(self, task_id: str, cursor: str) -> Output:
-        """What the program of a task has written so far after `cursor` (empty: from the beginning).
+    def output(self, task_id: str) -> Logs:
+        """The end of what the program of a task has written so far; empty where none runs.
 
-        It may be called from another thread while `run` runs; of each stream the last `MAX_LOG_CHARS` characters come.
-        Nothing, with the same cursor, where nothing runs.
+        It may be called from another thread while `run` runs.
 
         Raises:
             RunError: the runtime does not answer.
