@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, update
 
 from chain.wallet import Wallet
 from poco.errors import Cause
@@ -15,22 +17,52 @@ from poco.ids import authorization_hash
 from poco.states import Presence
 from poco.states import ReplicateStatus as R
 from poco.wire import Notification, NotificationType, Start, Verdict
-from scheduler import core, forgotten, store
+from scheduler import core, forgotten, presence, store
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.bell import Bell
 from scheduler.funds import Funds
+from scheduler.lease import LeaseLostError
 from scheduler.leasing import Leasing
 from scheduler.log import log
+from scheduler.owners import OwnerRule
 from scheduler.presence import Roll, Seen
 from scheduler.store import Store
 
-#: How many tasks a round of the clock looks at.
+#: How many tasks a round of the clock looks at, and how many of them share a transaction.
 BATCH = 500
+TOGETHER = 50
 #: All who wait are looked at again so often: stakes, retries and clocks change without an event.
 EVERYBODY_SECONDS = 3
 #: Between two rounds of leasing, seconds.
 LEASE_PAUSE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Whom changes concern: workers with new notifications, tasks that are not what they were, leasing, the sender."""
+
+    workers: frozenset[str] = frozenset()
+    tasks: frozenset[str] = frozenset()
+    lease: bool = False
+    send: bool = False
+
+    @classmethod
+    def of(cls, effects: Sequence[m.Effect], now: int) -> Wake:
+        changed = [e.after for e in effects if isinstance(e, m.Changed)]
+        return cls(
+            workers=frozenset(e.worker for e in effects if isinstance(e, m.Notify | m.Authorize)),
+            tasks=frozenset(task.id for task in changed),
+            lease=any(core.wants_worker(task, now) for task in changed),
+            send=any(isinstance(e, m.Send) for e in effects),
+        )
+
+    def __or__(self, other: Wake) -> Wake:
+        workers, tasks = self.workers | other.workers, self.tasks | other.tasks
+        return Wake(workers, tasks, self.lease or other.lease, self.send or other.send)
+
+    def __bool__(self) -> bool:
+        return bool(self.workers or self.tasks or self.lease or self.send)
 
 
 class Engine:
@@ -38,11 +70,19 @@ class Engine:
 
     Args:
         wallet: the pool owner's; signs the leave to contribute.
+        owners: whose workers are taken for one owner's.
         clock: Unix seconds.
     """
 
     def __init__(
-        self, database: Store, roll: Roll, funds: Funds, wallet: Wallet, clock: Callable[[], float] = time.time
+        self,
+        database: Store,
+        roll: Roll,
+        funds: Funds,
+        wallet: Wallet,
+        *,
+        owners: OwnerRule | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = database
         self.roll = roll
@@ -53,26 +93,38 @@ class Engine:
         #: set when there is something to lease, and when there is something to send
         self.work_to_lease = threading.Event()
         self.work_to_send = threading.Event()
-        self.leasing = Leasing(database, roll, funds, self.bell, apply=self.apply, now=self.now)
+        self.owners = owners or OwnerRule()
+        self.leasing = Leasing(database, roll, funds, self.bell, owners=self.owners, apply=self.apply, now=self.now)
         self._acking = threading.Lock()
         #: what workers have acknowledged: not yet deleted, and all
         self._acked: dict[str, int] = {}
         self._settled: dict[str, int] = {}
-        self._forgotten_at = 0
+        #: tells the other processes on the same database
+        self.elsewhere: Callable[[Wake], None] | None = None
+
+    def on(self, database: Store) -> Engine:
+        """The same engine, writing through another view of the database (`Store.guarded`)."""
+        other = copy(self)
+        other.store = database
+        return other
 
     def now(self) -> int:
         return int(self.clock())
 
     def apply(self, task_id: str, event: m.Event) -> list[m.Effect]:
         """One event in a transaction of its own; the effects that were performed."""
-        with self.store.write() as db:
-            effects = self.apply_in(db, task_id, event)
+        return self.apply_all([(task_id, event)])
+
+    def apply_all(self, events: Sequence[tuple[str, m.Event]]) -> list[m.Effect]:
+        """Events of several tasks, by rising id, in one transaction; the effects that were performed."""
+        effects = self.store.transact(lambda db: [e for one in events for e in self.apply_in(db, *one)])
         self.announce(effects)
         return effects
 
     def apply_in(self, db: Connection, task_id: str, event: m.Event) -> list[m.Effect]:
         """One event inside a transaction; call `announce` with the effects once that is committed."""
-        task = store.load_task(db, task_id)
+        # a task that another process is just giving to a worker need not be waited for
+        task = store.lock_task(db, task_id, wait=not isinstance(event, m.Leased))
         if task is None:
             return [m.Answer(Verdict.ABORT)] if isinstance(event, m.Reported) else []
         now = self.now()
@@ -85,7 +137,8 @@ class Engine:
             self._learn(db, task.app, event.worker, now)
         if after.status is not task.status:
             log("task", task=task_id, status=after.status.value)
-        return [*effects, m.Vacancy(task_id)] if core.wants_worker(after, now) else list(effects)
+        # time alone may bring that a worker is wanted
+        return [*effects, m.Changed(task, after)] if after != task or core.wants_worker(after, now) else list(effects)
 
     def add_tasks(self, db: Connection, tasks: Iterable[m.Task]) -> list[m.Effect]:
         """Store the tasks of a new deal and begin with them."""
@@ -100,16 +153,28 @@ class Engine:
         log("deal", tasks=len(new), deal=next((task.deal_id for task, _ in begun), None))
         return effects
 
-    def announce(self, effects: Iterable[m.Effect]) -> None:
-        """Wake those whom committed effects concern."""
+    def announce(self, effects: Sequence[m.Effect]) -> None:
+        """Wake those whom committed effects concern, here and in the other processes."""
         for effect in effects:
-            if isinstance(effect, m.Notify | m.Authorize):
-                self.bell.ring(effect.worker)
-            elif isinstance(effect, m.Send):
-                self.work_to_send.set()
-            elif isinstance(effect, m.Vacancy):
-                self.leasing.vacant()
-                self.work_to_lease.set()
+            if isinstance(effect, m.Changed):
+                self.leasing.changed(effect.before, effect.after)
+        concerned = Wake.of(effects, self.now())
+        self._wake(concerned)
+        if self.elsewhere is not None and concerned:
+            self.elsewhere(concerned)
+
+    def heard(self, concerned: Wake) -> None:
+        """Another process has committed changes."""
+        self.leasing.changed_elsewhere(concerned.tasks)
+        self._wake(concerned)
+
+    def _wake(self, concerned: Wake) -> None:
+        for wallet in concerned.workers:
+            self.bell.ring(wallet)
+        if concerned.send:
+            self.work_to_send.set()
+        if concerned.lease:
+            self.work_to_lease.set()
 
     def arrived(self, wallet: str) -> None:
         """A worker has opened a poll, or has told what it is."""
@@ -140,30 +205,47 @@ class Engine:
         now = self.now()
         with self.store.read() as db:
             due = store.due_tasks(db, now, BATCH)
-        for task_id in due:
-            self.apply(task_id, m.Tick())
-        for seen, presence in self.roll.turned(now):
-            if presence in {Presence.LOST, Presence.ASLEEP}:
-                self._release(seen, presence)
-        if now - self._forgotten_at >= forgotten.EVERY_SECONDS:
-            self._forgotten_at = now
-            with self.store.read() as db:
-                lost = forgotten.find(db, self.roll, now)
-            for worker, task_id in lost:
-                log("worker_forgot", level="warning", worker=worker, task=task_id)
-                self.apply(task_id, m.WorkerLost(worker))
+        for start in range(0, len(due), TOGETHER):
+            self._tick(sorted(due[start : start + TOGETHER]))
+        for seen, turned in self.roll.turned(now):
+            if turned in {Presence.LOST, Presence.ASLEEP}:
+                self._release(seen, turned)
+
+    def _tick(self, task_ids: list[str]) -> None:
+        try:
+            self.apply_all([(task_id, m.Tick()) for task_id in task_ids])
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            if len(task_ids) > 1:  # one bad task must not stop the others
+                for task_id in task_ids:
+                    self._tick([task_id])
+            else:
+                log("tick_failed", level="error", task=task_ids[0], error=repr(error))
+
+    def look_for_forgotten(self) -> None:
+        """Take tasks from workers that poll here and no longer name them."""
+        now = self.now()
+        with self.store.read() as db:
+            lost = forgotten.find(db, self.roll, now)
+        for worker, task_id in lost:
+            log("worker_forgot", level="warning", worker=worker, task=task_id)
+            self.apply(task_id, m.WorkerLost(worker))
 
     def flush(self) -> None:
         """Write down who was heard of and what was acknowledged."""
         with self._acking:
             acked, self._acked = self._acked, {}
-        if self.roll.dirty or acked:
-            with self.store.write() as db:
-                self.roll.flush(db, self.clock())
-                for wallet, seq in acked.items():
-                    store.acknowledge(db, wallet, seq)
+        rows = self.roll.changed(self.clock())
 
-    def _release(self, seen: Seen, presence: Presence) -> None:
+        def write(db: Connection) -> None:
+            presence.write(db, rows)
+            store.acknowledge(db, acked)
+
+        if rows or acked:
+            self.store.transact(write)
+
+    def _release(self, seen: Seen, turned: Presence) -> None:
         with self.store.read() as db:
             held = [(task_id, r) for task_id, r in store.tasks_of_worker(db, seen.wallet) if r.status in _HELD]
             tasks = {task_id: store.load_task(db, task_id) for task_id, _ in held}
@@ -172,8 +254,8 @@ class Engine:
             if task is None:
                 continue
             too_late = seen.resume_at is None or seen.resume_at + task.run_seconds > task.contribution_deadline
-            if presence is Presence.LOST or too_late:
-                log("worker_lost", level="warning", worker=seen.wallet, task=task_id, presence=presence.value)
+            if turned is Presence.LOST or too_late:
+                log("worker_lost", level="warning", worker=seen.wallet, task=task_id, presence=turned.value)
                 self.apply(task_id, m.WorkerLost(seen.wallet))
 
     # --- effects
@@ -197,9 +279,10 @@ class Engine:
     def _learn(self, db: Connection, app: str, worker: str, now: int) -> None:
         seen = self.roll.get(worker)
         for platform in seen.platforms if seen else ():
-            known = (t.missing_images.c.app == app) & (t.missing_images.c.platform == platform)
-            db.execute(delete(t.missing_images).where(known))
-            db.execute(insert(t.missing_images).values(app=app, platform=platform, learned_at=now))
+            row = {"app": app, "platform": platform, "learned_at": now}
+            if not store.insert_new(db, t.missing_images, row):
+                known = (t.missing_images.c.app == app) & (t.missing_images.c.platform == platform)
+                db.execute(update(t.missing_images).where(known).values(learned_at=now))
 
 
 _HELD = frozenset(
@@ -219,20 +302,22 @@ _HELD = frozenset(
 
 
 class Clock(threading.Thread):
-    """Ticks once a second, and leases whenever something has changed.
+    """Ticks twice a second, and leases whenever something has changed.
 
     Args:
+        leading: the engine whose `tick` is due in this process; None while another process ticks.
         ready: whether the chain has been read up to its end; nothing is leased before.
     """
 
-    def __init__(self, engine: Engine, ready: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, leading: Callable[[], Engine | None], ready: Callable[[], bool]) -> None:
         super().__init__(name="clock", daemon=True)
         self._engine = engine
+        self._leading = leading
         self._ready = ready
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        ticked = flushed = looked = 0.0
+        ticked = flushed = looked = missed = 0.0
         while not self._stopping.is_set():
             self._engine.work_to_lease.wait(0.5)
             self._engine.work_to_lease.clear()
@@ -240,7 +325,11 @@ class Clock(threading.Thread):
                 now = time.monotonic()
                 if now - ticked >= 0.5:
                     ticked = now
-                    self._engine.tick()
+                    if (leading := self._leading()) is not None:
+                        leading.tick()
+                if now - missed >= forgotten.EVERY_SECONDS:
+                    missed = now
+                    self._engine.look_for_forgotten()
                 if now - flushed >= 2:
                     flushed = now
                     self._engine.flush()

@@ -39,7 +39,7 @@ RICH = 2**256
 
 
 class Leasing:
-    """Gives tasks to workers; all but `arrived`, `changed` and `doubt` is called by the clock's thread.
+    """Gives tasks to workers; called by the clock's thread, but for `arrived`, `changed*` and `doubt`.
 
     Args:
         bell: knows whose polls are open.
@@ -70,6 +70,7 @@ class Leasing:
         #: by worker, the tasks that it has and has not contributed to, with their stakes and whether it has begun
         self._held: dict[str, dict[str, tuple[int, bool]]] = {}
         self._changes: deque[tuple[m.Task, m.Task]] = deque()
+        self._elsewhere: deque[str] = deque()
         self._vacant = True
         self._arriving = threading.Lock()
         self._arrivals: set[str] = set()
@@ -88,8 +89,12 @@ class Leasing:
         """A task has become another."""
         self._changes.append((before, after))
 
+    def changed_elsewhere(self, task_ids: Iterable[str]) -> None:
+        """Another process on the same store has changed these tasks."""
+        self._elsewhere.extend(task_ids)
+
     def doubt(self) -> None:
-        """Another process on the same store has changed tasks: hold memory against it in the next round."""
+        """Changes of another process may have been missed: hold memory against the store in the next round."""
         self._doubt = True
 
     def lease(self, *, everybody: bool = False) -> None:
@@ -127,6 +132,15 @@ class Leasing:
                 seen = self._roll.get(wallet)
                 if seen is not None and (mark or seen.faults):
                     self._roll.blame(wallet, backoff.after_mark(seen.faults, seen.faults_at, mark, now), now)
+        elsewhere = set()
+        while self._elsewhere:
+            elsewhere.add(self._elsewhere.popleft())
+        if elsewhere:
+            with self._store.read() as db:
+                found = store.tasks_by_id(db, elsewhere)
+            for task in found:
+                self._vacant |= self._openings.update(task, now)
+                self._hold(task, task)
 
     def _hold(self, before: m.Task | None, after: m.Task) -> None:
         for r in before.replicates if before is not None else ():

@@ -90,26 +90,28 @@ class Roll:
         for row in db.execute(select(t.workers)).mappings():
             last = row["last_seen"]
             lost = row["presence"] == Presence.LOST
-            self._seen[row["wallet"]] = Seen(
-                wallet=row["wallet"],
-                name=row["name"],
-                platforms=tuple(row["platforms"]),
-                cpus=row["cpus"],
-                memory_mb=row["memory_mb"],
-                disk_mb=row["disk_mb"],
-                features=tuple(row["features"]),
-                operator=row["operator"],
-                network=row["network"],
-                faults=row["faults"],
-                faults_at=row["faults_at"],
-                said=Presence(row["presence"]),
-                resume_at=row["resume_at"],
-                free_slots=0,
-                energy=row["energy"],
-                last_seen=last,
-                until=last if lost else max(last, now),
-                registered=row["registered"],
-            )
+            self._seen[row["wallet"]] = _seen(row, last if lost else max(last, now))
+
+    def merge(self, db: Connection, now: int) -> None:
+        """Take over what other processes on the same database have heard later than this one.
+
+        How long their polls are held open is not known here: their workers are believed `unknown_after` longer.
+        """
+        recent = select(t.workers).where(t.workers.c.last_seen > now - 3 * self.unknown_after)
+        for row in db.execute(recent).mappings():
+            with self._lock:
+                known = self._seen.get(row["wallet"])
+                if known is None or known.last_seen < row["last_seen"]:
+                    self._seen[row["wallet"]] = _seen(row, row["last_seen"] + self.unknown_after)
+                    self._heard.add(row["wallet"])
+                    self._dirty.discard(row["wallet"])
+                    self._stale.discard(row["wallet"])
+
+    def look_again(self) -> None:
+        """Let `turned` tell everybody's presence once more: another process has acted on it meanwhile."""
+        with self._lock:
+            self._turned.clear()
+            self._looked_at_all = -math.inf
 
     def register(
         self, wallet: str, info: WorkerInfo, now: int, *, operator: str | None = None, network: str | None = None
@@ -195,7 +197,11 @@ class Roll:
         return found
 
     def flush(self, db: Connection, now: float) -> None:
-        """Write down what changed since the last time: at once what was said, and after a while that it was said."""
+        """Write down what changed since the last time."""
+        write(db, self.changed(now))
+
+    def changed(self, now: float) -> list[dict[str, Any]]:
+        """Rows for `write`, each once: at once what was said, and after a while that it was said."""
         with self._lock:
             due = {
                 w for w in self._stale if self._seen[w].last_seen - self._written.get(w, 0) >= self.unknown_after / 3
@@ -206,8 +212,7 @@ class Roll:
             self._dirty.clear()
             self._stale -= {s.wallet for s in changed}
             self._written.update((s.wallet, s.last_seen) for s in changed)
-        if changed:
-            db.execute(_WRITE, [self._row(s, now) for s in changed])
+        return [self._row(s, now) for s in sorted(changed, key=lambda s: s.wallet)]
 
     @property
     def dirty(self) -> bool:
@@ -219,6 +224,7 @@ class Roll:
         presence = self.presence(s, now)
         return {
             "of": s.wallet,
+            "heard": s.last_seen,
             "name": s.name,
             "platforms": list(s.platforms),
             "cpus": s.cpus,
@@ -247,6 +253,35 @@ class Roll:
             self._stale.add(seen.wallet)
 
 
+def write(db: Connection, rows: list[dict[str, Any]]) -> None:
+    """Rows of `Roll.changed`; what another process has heard later stays."""
+    if rows:
+        db.execute(_WRITE, rows)
+
+
+def _seen(row: Any, until: float) -> Seen:
+    return Seen(
+        wallet=row["wallet"],
+        name=row["name"],
+        platforms=tuple(row["platforms"]),
+        cpus=row["cpus"],
+        memory_mb=row["memory_mb"],
+        disk_mb=row["disk_mb"],
+        features=tuple(row["features"]),
+        operator=row["operator"],
+        network=row["network"],
+        faults=row["faults"],
+        faults_at=row["faults_at"],
+        said=Presence(row["presence"]),
+        resume_at=row["resume_at"],
+        free_slots=0,
+        energy=row["energy"],
+        last_seen=row["last_seen"],
+        until=until,
+        registered=row["registered"],
+    )
+
+
 def _said(seen: Seen) -> tuple[Any, ...]:
     """What must not be lost in a crash of the scheduler; meters and instants may be some seconds old."""
     machine = (seen.name, seen.platforms, seen.cpus, seen.memory_mb, seen.disk_mb, seen.registered)
@@ -257,5 +292,7 @@ def _said(seen: Seen) -> tuple[Any, ...]:
 _SILENT = frozenset({Presence.UNKNOWN, Presence.LOST})
 _COLUMNS = [c.name for c in t.workers.columns if c.name not in {"wallet", "next_seq"}]
 _WRITE = (
-    update(t.workers).where(t.workers.c.wallet == bindparam("of")).values({name: bindparam(name) for name in _COLUMNS})
+    update(t.workers)
+    .where(t.workers.c.wallet == bindparam("of"), t.workers.c.last_seen <= bindparam("heard"))
+    .values({name: bindparam(name) for name in _COLUMNS})
 )

@@ -6,14 +6,14 @@ All changes of one event go into one transaction with its effects.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Table, case, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from poco.errors import Cause
@@ -126,6 +126,16 @@ def add_tasks(db: Connection, tasks: Sequence[Task], now: int) -> list[str]:
 def load_task(db: Connection, task_id: str) -> Task | None:
     row = db.execute(select(t.tasks).where(t.tasks.c.id == task_id)).mappings().first()
     return None if row is None else load_tasks(db, [row])[0]
+
+
+def tasks_by_id(db: Connection, ids: Iterable[str]) -> list[Task]:
+    """Those of them that are known, with their replicates."""
+    wanted = sorted(ids)
+    found: list[Task] = []
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(t.tasks).where(t.tasks.c.id.in_(wanted[start : start + _CHUNK]))
+        found += load_tasks(db, db.execute(query).mappings())
+    return found
 
 
 def lock_task(db: Connection, task_id: str, *, wait: bool = True) -> Task | None:
@@ -264,10 +274,12 @@ def unacked(db: Connection, worker: str, after: int = -1, limit: int = 100) -> l
     ]
 
 
-def acknowledge(db: Connection, worker: str, seq: int) -> None:
-    """Forget what the worker has durably taken over."""
+def acknowledge(db: Connection, acked: Mapping[str, int]) -> None:
+    """Forget what workers have durably taken over: wallet, highest sequence number."""
     n = t.notifications.c
-    db.execute(delete(t.notifications).where(n.worker == worker, n.seq <= seq))
+    taken = delete(t.notifications).where(n.worker == bindparam("of"), n.seq <= bindparam("last"))
+    if acked:
+        db.execute(taken, [{"of": wallet, "last": seq} for wallet, seq in acked.items()])
 
 
 def waiting_workers(db: Connection) -> set[str]:
@@ -278,28 +290,12 @@ def waiting_workers(db: Connection) -> set[str]:
 # --- outbox
 
 
-#: What pays comes before what begins.
-_URGENCY = {Tx.FINALIZE.value: 0, Tx.REOPEN.value: 1, Tx.CLAIM.value: 2, Tx.INITIALIZE.value: 3}
-
-
 def queue_transactions(db: Connection, sends: Sequence[Send], now: int) -> None:
     for start in range(0, len(sends), _CHUNK):
         same = {"status": QUEUED, "not_before": now, "created_at": now, "updated_at": now}
         chunk = sends[start : start + _CHUNK]
         rows = [{"task_id": x.task_id, "kind": x.kind.value, "location": x.location, **same} for x in chunk]
         db.execute(insert(t.outbox), rows)
-
-
-def next_transaction(db: Connection, now: int) -> dict[str, Any] | None:
-    """What is on its way first, then the most urgent, then the oldest."""
-    o = t.outbox.c
-    ready = select(t.outbox).where(o.status.in_((QUEUED, SENT)), o.not_before <= now)
-    row = db.execute(ready.order_by(o.status.desc(), case(_URGENCY, value=o.kind), o.id).limit(1)).mappings().first()
-    return None if row is None else dict(row)
-
-
-def set_transaction(db: Connection, number: int, now: int, **values: Any) -> None:
-    db.execute(update(t.outbox).where(t.outbox.c.id == number).values(**values, updated_at=now))
 
 
 # --- numbers and counts

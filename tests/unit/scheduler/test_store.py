@@ -134,10 +134,10 @@ def test_notifications_are_numbered_kept_and_forgotten_when_acknowledged(databas
         first, second = store.unacked(db, W)
         assert (first.type, second.type) == (NotificationType.REVEAL, NotificationType.UPLOAD)
         assert second.seq == first.seq + 1
-        store.acknowledge(db, W, first.seq)
+        store.acknowledge(db, {W: first.seq})
         assert store.unacked(db, W) == [second]
         assert len(store.unacked(db, V)) == 1
-        store.acknowledge(db, W, second.seq)
+        store.acknowledge(db, {W: second.seq})
         store.add_notification(db, m.Notify(W, NotificationType.ABORT, TERMS.task(0).id), 100)
         assert store.unacked(db, W)[0].seq == second.seq + 1
 
