@@ -19,6 +19,8 @@ from ops.stack import RUN_LABEL, Stack
 from poco.errors import PewError
 
 CHAIN_ID = 1337
+#: Past states that Anvil keeps in memory: who reads at a block that is just behind the newest needs some.
+KEPT_STATES = 256
 #: Brownie's name for a chain on this machine that runs already (networks.yaml).
 NETWORK = "pew-local"
 #: The development sentence that Hardhat and Anvil use too; its keys are public: only for local chains.
@@ -87,7 +89,7 @@ def start_anvil(stack: Stack, port: int, *, name: str = "anvil", accounts: int =
     if not program.exists():
         raise PewError("Anvil is not installed", hint="run `make setup`; npm has it for linux-amd64 only")
     argv: list[str | Path] = [program, "--host", HOST, "--port", str(port), "--silent"]
-    argv += ["--mnemonic", MNEMONIC, "--accounts", str(accounts), "--prune-history", *extra]
+    argv += ["--mnemonic", MNEMONIC, "--accounts", str(accounts), "--prune-history", str(KEPT_STATES), *extra]
     stack.start(name, argv, ready=port)
     return f"http://{HOST}:{port}"
 
