@@ -1,4 +1,7 @@
-"""States of tasks and replicates: the chain's own, the scheduler's, and the allowed moves as data."""
+"""States of tasks and replicates: the chain's own, the scheduler's, and what a worker may report in each.
+
+All moves that the scheduler makes are in `scheduler.transitions`.
+"""
 
 from __future__ import annotations
 
@@ -72,26 +75,12 @@ class Presence(StrEnum):
     LOST = "LOST"
 
 
-_T = TaskStatus
 _R = ReplicateStatus
 
-#: Allowed moves of a task. A reopened task goes from CONSENSUS_REACHED back to RUNNING.
-TASK_MOVES: dict[TaskStatus, frozenset[TaskStatus]] = {
-    _T.RECEIVED: frozenset({_T.INITIALIZED, _T.FAILED}),
-    _T.INITIALIZED: frozenset({_T.RUNNING, _T.CONSENSUS_REACHED, _T.FAILED}),
-    _T.RUNNING: frozenset({_T.CONSENSUS_REACHED, _T.FAILED}),
-    _T.CONSENSUS_REACHED: frozenset({_T.RESULT_UPLOADING, _T.RUNNING, _T.COMPLETED, _T.FAILED}),
-    _T.RESULT_UPLOADING: frozenset({_T.RESULT_UPLOADED, _T.COMPLETED, _T.FAILED}),
-    _T.RESULT_UPLOADED: frozenset({_T.COMPLETED, _T.FAILED}),
-    _T.COMPLETED: frozenset(),
-    _T.FAILED: frozenset(),
-}
-
 _BEFORE_CONTRIBUTION = (_R.STARTED, _R.APP_DOWNLOADED, _R.DATA_DOWNLOADED, _R.COMPUTING, _R.COMPUTED)
-_STAKED = (_R.CONTRIBUTED, _R.REVEALING, _R.REVEALED, _R.RESULT_UPLOAD_REQUESTED, _R.RESULT_UPLOADING)
 _ENDS = frozenset({_R.FAILED, _R.ABORTED, _R.WORKER_LOST})
 
-#: What a worker may report from each state, beside what the chain shows by itself (see `CHAIN_MOVES`).
+#: What a worker may report from each state, beside what the chain shows by itself.
 WORKER_MOVES: dict[ReplicateStatus, frozenset[ReplicateStatus]] = {
     _R.CREATED: frozenset({_R.STARTED, _R.DECLINED, _R.FAILED, _R.ABORTED}),
     _R.STARTED: frozenset({_R.APP_DOWNLOADED, _R.FAILED, _R.ABORTED}),
@@ -111,15 +100,7 @@ WORKER_MOVES: dict[ReplicateStatus, frozenset[ReplicateStatus]] = {
     # a failed run may still contribute its error result, and a worker taken for lost may come back with its work
     _R.FAILED: frozenset({_R.CONTRIBUTING, _R.ABORTED}),
     _R.ABORTED: frozenset({_R.COMPLETED}),
-    _R.WORKER_LOST: frozenset({*_BEFORE_CONTRIBUTION, _R.CONTRIBUTING, _R.REVEALING, _R.FAILED, _R.ABORTED}),
-}
-
-#: Moves that need what only the chain can show.
-CHAIN_MOVES: dict[ReplicateStatus, frozenset[ReplicateStatus]] = {
-    _R.CONTRIBUTED: frozenset(
-        {_R.CREATED, *_BEFORE_CONTRIBUTION, _R.CONTRIBUTING, _R.FAILED, _R.ABORTED, _R.WORKER_LOST}
-    ),
-    _R.REVEALED: frozenset({_R.CONTRIBUTED, _R.REVEALING, _R.FAILED, _R.ABORTED, _R.WORKER_LOST}),
+    _R.WORKER_LOST: frozenset({*_BEFORE_CONTRIBUTION, _R.CONTRIBUTING, _R.FAILED, _R.ABORTED}),
 }
 
 #: No slot, no heartbeat and no replacement is owed to a replicate in one of these.
@@ -128,15 +109,7 @@ FINAL_REPLICATE = frozenset({_R.COMPLETED, _R.DECLINED, *_ENDS})
 #: Replicates that may still bring a contribution without further prompting.
 PENDING_REPLICATE = frozenset({_R.CREATED, *_BEFORE_CONTRIBUTION, _R.CONTRIBUTING})
 
-#: Replicates with a stake on chain that is not yet released.
-STAKED_REPLICATE = frozenset(_STAKED)
-
-FINAL_TASK = frozenset({_T.COMPLETED, _T.FAILED})
-
-
-def task_may_move(current: TaskStatus, new: TaskStatus) -> bool:
-    """Whether a task may go from `current` to `new`."""
-    return new in TASK_MOVES[current]
+FINAL_TASK = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})
 
 
 def worker_may_report(current: ReplicateStatus, new: ReplicateStatus) -> bool:

@@ -53,26 +53,17 @@ _RANK = {status: rank for rank, status in enumerate(PROGRESS)}
 #: What only the chain, or a stored result, can show.
 _PROVEN = frozenset({R.CONTRIBUTED, R.REVEALED, R.RESULT_UPLOADED})
 
-#: Moves that the scheduler makes itself: a new lease, a loss, an upload asked for or given up, the end.
-SCHEDULER_MOVES: dict[R, frozenset[R]] = {
-    R.CREATED: frozenset({R.DECLINED, R.FAILED, R.ABORTED, R.WORKER_LOST}),
-    R.WORKER_LOST: frozenset({*PENDING_REPLICATE, R.FAILED}),
-    R.RESULT_UPLOAD_REQUESTED: frozenset({R.REVEALED}),
-    R.REVEALED: frozenset({R.RESULT_UPLOAD_REQUESTED, R.RESULT_UPLOADING}),
-    R.RESULT_UPLOADED: frozenset({R.REVEALED, R.RESULT_UPLOAD_REQUESTED, R.RESULT_UPLOADING}),
-    R.COMPLETED: frozenset({R.REVEALED, R.RESULT_UPLOAD_REQUESTED, R.RESULT_UPLOADING, R.RESULT_UPLOADED, R.ABORTED}),
-    R.ABORTED: frozenset({*PENDING_REPLICATE, R.CONTRIBUTED, R.REVEALING}),
-    R.FAILED: frozenset({R.CONTRIBUTED, R.REVEALING, R.ABORTED}),
-    # the chain shows what a worker denied
-    R.CONTRIBUTED: frozenset({R.DECLINED}),
-}
-
 
 def step(task: Task, event: Event, now: int) -> Outcome:
     """What becomes of a task, and what is to be done, when `event` happens at `now` (Unix seconds)."""
-    task, effects = _HANDLERS[type(event)](task, event, now)
+    task, effects = take(task, event, now)
     task, more = follow(task, now)
     return task, (*effects, *more)
+
+
+def take(task: Task, event: Event, now: int) -> Outcome:
+    """What the event itself says, before the rules follow (`scheduler.transitions` lists all moves)."""
+    return _HANDLERS[type(event)](task, event, now)
 
 
 def wants_worker(task: Task, now: int) -> bool:
@@ -135,10 +126,8 @@ def _reopened(task: Task, event: m.Reopened, now: int) -> Outcome:
     for replicate in task.winners:
         task = put(task, replicate, now, replicate.status, rejected=True)
     sent = None if task.sent is m.Tx.REOPEN else task.sent
-    return (
-        replace(task, status=TaskStatus.RUNNING, consensus=None, digest=None, reveal_deadline=0, sent=sent, error=None),
-        (),
-    )
+    fresh = replace(task, status=TaskStatus.RUNNING, consensus=None, digest=None, reveal_deadline=0, sent=sent)
+    return replace(fresh, error=None, uploader=None, location=None), ()
 
 
 def _finalized(task: Task, event: m.Finalized, now: int) -> Outcome:
@@ -186,7 +175,9 @@ def _lost(task: Task, event: m.WorkerLost, now: int) -> Outcome:
 
 def _uploaded(task: Task, event: m.Uploaded, now: int) -> Outcome:
     replicate = task.replicate(event.worker)
-    if replicate is None or not replicate.revealed or task.location is not None or task.status in FINAL_TASK:
+    if replicate is None or replicate not in task.winners or not replicate.revealed or task.location is not None:
+        return task, ()
+    if task.status in FINAL_TASK:
         return task, ()
     task = put(task, replicate, now, R.RESULT_UPLOADED)
     return replace(_forward(task, TaskStatus.RESULT_UPLOADED), location=event.location, uploader=None), ()
@@ -263,6 +254,8 @@ def _late(task: Task, replicate: Replicate, status: R, now: int) -> Outcome:
     """Progress from a replicate that had ended: an error result asked for, or a worker taken for lost."""
     if replicate.result_hash is not None:
         return _answer(task, Verdict.ALREADY)
+    if status is R.CREATED or _RANK[status] > _RANK[R.CONTRIBUTING]:
+        return _answer(task, None)  # the chain would show it
     asked = replicate.status is R.FAILED and replicate.asked is not None and status is R.CONTRIBUTING
     back = replicate.status is R.WORKER_LOST and status in WORKER_MOVES[R.WORKER_LOST]
     in_time = task.status in OPEN and now < task.contribution_deadline
@@ -281,7 +274,7 @@ def _work(task: Task, replicate: Replicate, status: R, now: int) -> Task:
 
 
 def _give_up_upload(task: Task, replicate: Replicate, now: int) -> Task:
-    if task.uploader != replicate.worker:
+    if task.uploader != replicate.worker or task.status in FINAL_TASK:
         return task
     return replace(put(task, replicate, now, R.REVEALED), uploader=None)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poco.errors import LOCAL_CAUSES, TASK_CAUSES, Cause
 from poco.ids import result_hash
-from poco.states import CHAIN_MOVES, WORKER_MOVES, TaskStatus
+from poco.states import WORKER_MOVES, TaskStatus
 from poco.states import ReplicateStatus as R
 from poco.wire import NotificationType as N
 from poco.wire import Verdict
@@ -411,15 +411,3 @@ def test_blocks_taken_back_are_forgotten_and_read_again() -> None:
     state, effects = run(state, *again, m.Revealed(A, DIGEST), now=110)
     assert state.status is TaskStatus.RESULT_UPLOADED
     assert sent(effects) == [m.Tx.FINALIZE]
-
-
-def test_chain_moves_are_those_of_the_table() -> None:
-    for target, event in ((R.CONTRIBUTED, m.Contributed(A, DIGEST)),):
-        for status in CHAIN_MOVES[target]:
-            state = started()
-            r = state.replicate(A)
-            assert r is not None
-            state = replace(state, replicates=(replace(r, status=status),))
-            after = run(state, event)[0].replicate(A)
-            assert after is not None
-            assert after.status is target

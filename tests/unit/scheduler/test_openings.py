@@ -114,7 +114,7 @@ def test_the_index_chooses_as_looking_at_all_would(given_tasks, workers, data) -
 
 
 def test_many_workers_and_many_tasks_cost_little() -> None:
-    """10,000 open tasks of 100 kinds, 5,000 waiting workers: one round hands out what fits within seconds of one core."""
+    """10,000 open tasks of 100 kinds, 5,000 waiting workers: one round takes seconds of one core."""
     openings = Openings()
     for number in range(10_000):
         terms = m.TaskTerms(
