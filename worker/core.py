@@ -21,8 +21,9 @@ from worker.table import ASKED, IN_HAND, SLOT_STAGES, TABLE, UNFINISHED, WATCHED
 
 R = ReplicateStatus
 
-#: A notification that is so far ahead of the last one would make the worker deaf to all that come after it.
-MAX_SKIP = 1_000_000
+#: Numbers of notifications begin at the scheduler's clock, in milliseconds. One that is further ahead of this worker's
+#: clock than a day would make it deaf to all that come after it.
+MAX_AHEAD_SECONDS = 86_400
 
 
 class Facts(Message):
@@ -250,7 +251,7 @@ def _unwilling(state: Worker) -> bool:
 
 
 def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
-    if not state.acked < news.seq <= state.acked + MAX_SKIP:
+    if not state.acked < news.seq <= 1000 * (now + MAX_AHEAD_SECONDS):
         return state, []
     state = state.model_copy(update={"acked": news.seq})
     try:

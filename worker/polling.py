@@ -66,13 +66,13 @@ class Poller:
                 if self._pool is None or not self._registered:
                     self._meet()
                 poll = self._poll(self._wait_seconds)
+                asked = time.monotonic()
                 answer = self._link.poll(poll)
             except PewError as error:
                 self._registered = False
                 self._log.warning("no_scheduler", why=error.message, hint=error.hint)
                 shared.over.wait(pauses.pause())
                 continue
-            pauses.reset()
             if answer.config and self._pool is not None and answer.config != self._pool.version():
                 self._pool = None
             if answer.wait_seconds is not None:
@@ -80,6 +80,10 @@ class Poller:
             for notification in answer.notifications:
                 self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
                 shared.tell(Notified(notification))
+            if poll.acked < shared.state().acked or time.monotonic() - asked >= min(1, poll.wait_seconds):
+                pauses.reset()
+            else:
+                shared.over.wait(pauses.pause())  # answered at once, and nothing in it: do not hurry
             if poll.presence is Presence.ASLEEP and not answer.notifications:
                 self._sleep(poll.resume_at)
                 shared.changed.wait(max(1.0, min(60.0, (poll.resume_at or 0) - time.time())))
