@@ -171,3 +171,14 @@ def cid_of(sha256: bytes) -> str:
     """CIDv1 of a block with that sha-256: raw codec (0x55), multihash sha2-256 (0x12, 32 bytes), base32 lower case."""
 
     return "b" + base64.b32encode(bytes([1, 0x55, 0x12, 32]) + sha256).decode().lower().rstrip("=")
+
+
+def sha256_of(cid: str) -> bytes | None:
+    """The inverse of `cid_of`; None for a CID of another kind."""
+    if len(cid) != 59 or not cid.startswith("b"):
+        return None
+    try:
+        raw = base64.b32decode(cid[1:].upper() + "======")
+    except ValueError:
+        return None
+    return raw[4:] if raw[:4] == bytes([1, 0x55, 0x12, 32]) and cid_of(raw[4:]) == cid else None

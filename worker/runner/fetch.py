@@ -1,28 +1,40 @@
-"""Datasets and input files: streamed, bounded, resumed, checked; not from the operator's own network unless allowed."""
+"""Datasets and input files: streamed, bounded, resumed, checked; not from the operator's own network unless allowed.
+
+A file is taken as the server sends it: nothing is decompressed. What was begun goes on where it broke off, also after a
+power cut, as long as the server says that it is still the same file.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 from poco.errors import Cause
 from poco.hexes import ZERO_BYTES32, to_bytes
+from poco.result import sha256_of
 from worker.config import FetchLimits
 from worker.runner.errors import Interrupted, RunError
-from worker.runner.public import PrivateAddressError, keep_public
+from worker.runner.partial import PartialFile
+from worker.runner.public import Connections, PrivateAddressError
 
 _CHUNK = 256 * 1024
 _CONNECT_SECONDS = 10.0
 _QUIET_SECONDS = 30.0
-_TRIES = 3
+#: So often in a row it may break off before so many bytes have come.
+_TRIES, _FRUITFUL = 3, 1024 * 1024
 _REDIRECTS = 5
+_PAUSE_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 
 
 class Fetcher:
@@ -30,7 +42,7 @@ class Fetcher:
 
     Args:
         limits: the operator's bounds.
-        stop: asked between pieces; when it says yes `Interrupted` is raised.
+        stop: asked all the time; when it says yes `Interrupted` is raised.
     """
 
     def __init__(self, limits: FetchLimits, stop: Callable[[], bool]) -> None:
@@ -40,8 +52,8 @@ class Fetcher:
         self._end = time.monotonic() + limits.seconds
         self._session = requests.Session()
         self._session.trust_env = not limits.allow_private_addresses
-        if not limits.allow_private_addresses:
-            keep_public(self._session)
+        self._connections = Connections(public=not limits.allow_private_addresses)
+        self._connections.attach(self._session)
 
     def dataset(self, address: str, where: str, checksum: str, folder: Path) -> Path:
         """Fetch a dataset to `folder/<address>` and check its sha-256 against the chain (zero: no check).
@@ -57,14 +69,13 @@ class Fetcher:
                 f"the dataset lies at {where[:200]!r}, and this worker has no IPFS gateway",
                 "set fetch.ipfs_gateways, or register the dataset under an http(s) address",
             )
-        found = self._first(sources, target, Cause.DATASET_FILE_DOWNLOAD_FAILED)
-        if checksum != ZERO_BYTES32 and found != to_bytes(checksum, 32):
-            target.unlink()
-            raise RunError(
-                Cause.DATASET_FILE_BAD_CHECKSUM,
-                f"the dataset's sha-256 is 0x{found.hex()}, registered is {checksum}",
-                "publish the file that was registered, or register the new one",
-            )
+        expected = to_bytes(checksum, 32) if checksum != ZERO_BYTES32 else None
+        wrong = RunError(
+            Cause.DATASET_FILE_BAD_CHECKSUM,
+            f"the dataset has another sha-256 than is registered, {checksum}",
+            "publish the file that was registered, or register the new one",
+        )
+        self._first(sources, target, Cause.DATASET_FILE_DOWNLOAD_FAILED, expected or _named_hash(where), wrong)
         return target
 
     def inputs(self, urls: tuple[str, ...], folder: Path) -> list[Path]:
@@ -80,7 +91,8 @@ class Fetcher:
             sources = self._sources(url)
             if not sources:
                 raise RunError(cause, f"{url[:200]!r} is not an address to fetch from", "use http(s) or /ipfs/<cid>")
-            self._first(sources, target, cause)
+            wrong = RunError(cause, f"what comes from {url[:200]} is not what its CID names", "try another gateway")
+            self._first(sources, target, cause, _named_hash(url), wrong)
             paths.append(target)
         return paths
 
@@ -91,75 +103,111 @@ class Fetcher:
             return [gateway.rstrip("/") + where for gateway in self._limits.ipfs_gateways]
         return []
 
-    def _first(self, sources: list[str], target: Path, cause: Cause) -> bytes:
+    def _first(self, sources: list[str], target: Path, cause: Cause, expected: bytes | None, wrong: RunError) -> None:
+        """The first source that has the right bytes; `wrong` where all that answered had others."""
+        if target.exists():  # complete, from before a restart: it was moved into place whole
+            if expected is None or expected == _sha256(target):
+                self._left -= target.stat().st_size
+                return
+            target.unlink()
+        failed: RunError | None = None
         for source in sources:
             try:
-                return self._file(source, target, cause)
+                found, resumed = self._file(source, target, cause, checked=expected is not None)
+                if expected is not None and expected != found and resumed:
+                    found, _ = self._file(source, target, cause, checked=True)
             except RunError as error:
-                last = error
-        raise last
+                failed = error
+                continue
+            if expected is None or expected == found:
+                return
+            target.unlink()
+        raise failed or wrong
 
-    def _file(self, url: str, target: Path, cause: Cause) -> bytes:
-        """Stream one file, resumed up to `_TRIES` times; returns its sha-256."""
-        partial = target.with_name(target.name + ".part")
-        partial.unlink(missing_ok=True)
-        state, size = hashlib.sha256(), 0
-        problem = "no answer"
-        with partial.open("wb") as file:
-            for attempt in range(_TRIES):
-                self._count(0, size, url, cause)
-                time.sleep(attempt / 2)
+    def _file(self, url: str, target: Path, cause: Cause, *, checked: bool) -> tuple[bytes, bool]:
+        """Stream one file; (its sha-256, whether an earlier process had begun it).
+
+        Args:
+            checked: whether its content is known by a hash: then it may go on without the server's word for it.
+        """
+        with self._watched(), PartialFile(target, url) as part:
+            resumed, fruitless, problem = part.size > 0, 0, "no answer"
+            self._left -= part.size
+            while fruitless < _TRIES:
+                self._require(part.size, url, cause)
+                self._pause(fruitless * _PAUSE_SECONDS)
+                before = part.size
                 try:
-                    with self._get(url, size, cause) as answer:
-                        if size and answer.status_code != 206:
-                            file.seek(0)
-                            file.truncate()
-                            state, size = hashlib.sha256(), 0
-                        got = 0
-                        while chunk := answer.raw.read1(_CHUNK, decode_content=False):
-                            size, got = size + len(chunk), got + len(chunk)
-                            self._count(len(chunk), size, url, cause)
-                            state.update(chunk)
-                            file.write(chunk)
-                        expected = answer.headers.get("Content-Length", "")
-                        if not expected.isdigit() or got == int(expected):
-                            break
-                        problem = f"it ended after {size} bytes"
+                    if self._receive(part, url, cause, checked=checked):
+                        break
+                    problem = f"it ended after {part.size} bytes"
                 except PrivateAddressError:
                     raise RunError(
                         cause,
                         f"{_shown(url)} lies in this worker's own network, from which tasks may not read",
                         "publish the file on the internet, or (for trials) set fetch.allow_private_addresses",
                     ) from None
-                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                     problem = type(error).__name__
+                fruitless = 0 if part.size - before >= _FRUITFUL else fruitless + 1
             else:
                 raise RunError(cause, f"{_shown(url)} cannot be fetched: {problem}", "check the address and try again")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(target)
-        return state.digest()
+            return part.finish(), resumed
 
-    def _get(self, url: str, offset: int, cause: Cause) -> requests.Response:
+    def _receive(self, part: PartialFile, url: str, cause: Cause, *, checked: bool) -> bool:
+        """One answer; whether the file is whole with it."""
+        if part.size and not (part.validator or checked):
+            part.restart()
+        with self._get(url, part, cause) as answer:
+            if not self._continues(answer, part):
+                part.restart()
+            part.validator = _validator(answer)
+            length = answer.headers.get("Content-Length", "")
+            expected = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
+            self._require(part.size + (expected or 0), url, cause)
+            got = 0
+            while chunk := answer.raw.read1(_CHUNK, decode_content=False):
+                got += len(chunk)
+                self._left -= len(chunk)
+                self._require(part.size + len(chunk), url, cause)
+                part.write(chunk)
+            self._require(part.size, url, cause)  # an end that we made is none of the file's
+            return expected is None or got == expected
+
+    @staticmethod
+    def _continues(answer: requests.Response, part: PartialFile) -> bool:
+        """Whether an answer begins where the file ends."""
+        if not part.size:
+            return answer.status_code == 200
+        first = answer.headers.get("Content-Range", "").partition("-")[0]
+        same = not part.validator or _validator(answer) in ("", part.validator)
+        return answer.status_code == 206 and first == f"bytes {part.size}" and same
+
+    def _get(self, url: str, part: PartialFile, cause: Cause) -> requests.Response:
         """Open an address, redirects followed one by one so that each is checked."""
         headers = {"Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
+        if part.size:
+            headers["Range"] = f"bytes={part.size}-"
+            if part.validator:
+                headers["If-Range"] = part.validator
         for _ in range(_REDIRECTS):
             self._check_scheme(url, cause)
             quiet = max(0.1, min(_QUIET_SECONDS, self._end - time.monotonic()))
             answer = self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=(min(_CONNECT_SECONDS, quiet), quiet)
-            )
+                url, headers=headers, auth=_own_auth(url), stream=True, allow_redirects=False,
+                timeout=(min(_CONNECT_SECONDS, quiet), quiet),
+            )  # fmt: skip
             if answer.is_redirect:
                 answer.close()
                 url = urljoin(url, answer.headers["Location"])
                 continue
-            if answer.status_code in (200, 206):
+            if answer.status_code == 200 or self._continues(answer, part):
                 return answer
             answer.close()
-            if answer.status_code >= 500:
+            if answer.status_code in (206, 416) and part.size:  # another file by now, or none that can go on
+                part.restart()
+                raise requests.ConnectionError("it cannot go on")
+            if answer.status_code >= 500 or answer.status_code == 429:
                 raise requests.ConnectionError(f"HTTP {answer.status_code}")
             raise RunError(cause, f"{_shown(url)} answers HTTP {answer.status_code}", "check the address")
         raise RunError(cause, f"{_shown(url)} redirects more than {_REDIRECTS} times", "check the address")
@@ -169,19 +217,72 @@ class Fetcher:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise RunError(cause, f"{_shown(url)} is not an http(s) address", "use http:// or https://")
 
-    def _count(self, amount: int, size: int, url: str, cause: Cause) -> None:
+    def _require(self, size: int, url: str, cause: Cause) -> None:
         if self._stop():
             raise Interrupted
-        self._left -= amount
         if size > self._limits.file_mb * 1_000_000 or self._left < 0:
             raise RunError(cause, f"{_shown(url)} is larger than this worker allows", "raise fetch.file_mb or total_mb")
         if time.monotonic() > self._end:
             raise RunError(cause, f"{_shown(url)} is too slow for this worker", "raise fetch.seconds")
 
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._stop() and time.monotonic() < min(end, self._end):
+            time.sleep(0.05)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Somebody ends the connections when time is up or the file is not wanted any more: a server that sends a byte
+        now and then, in the middle of a header too, is never quiet for long."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_LOOK_SECONDS):
+                if self._stop() or time.monotonic() > self._end:
+                    self._connections.cut()
+
+        watcher = threading.Thread(target=watch, name="fetch-watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            self._connections.cut()
+
+
+class _NoAuth(requests.auth.AuthBase):
+    """Keeps `requests` from looking into the operator's ~/.netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
 
 def input_name(url: str) -> str:
     """The file name of an input: `0x` and the sha-256 of its URL."""
     return "0x" + hashlib.sha256(url.encode()).hexdigest()
+
+
+def _own_auth(url: str) -> requests.auth.AuthBase:
+    """What the address itself says, and nothing of this machine's."""
+    user, password = get_auth_from_url(url)
+    return HTTPBasicAuth(user, password) if user or password else _NoAuth()
+
+
+def _named_hash(where: str) -> bytes | None:
+    """The sha-256 in an address `/ipfs/<cid>`, where its CID names the bytes themselves."""
+    return sha256_of(where.removeprefix("/ipfs/")) if where.startswith("/ipfs/") else None
+
+
+def _validator(answer: requests.Response) -> str:
+    """What the server calls this version of the file: a strong ETag, or the time of its last change."""
+    etag = answer.headers.get("ETag", "")
+    return etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _shown(url: str) -> str:
