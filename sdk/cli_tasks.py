@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import asdict
@@ -107,6 +108,7 @@ def task() -> None:
     Examples:
       pew task show 0x...
       pew task watch 0x...
+      pew task logs 0x... --follow
       pew task download 0x... --output result
     """
 
@@ -156,6 +158,41 @@ def watch_task(settings: Settings, task_id: str, deal: str | None, timeout: floa
     """Follow a task to its end. Ctrl-C stops the watching, not the task."""
     found = _watch(settings.client(), task_id, deal, Progress(quiet=settings.json), timeout)
     settings.show(_task_json(found), [f"task {found.id}  {found.status.name}"])
+
+
+@task.command("logs")
+@click.argument("task_id", metavar="TASK", type=ID)
+@click.option("--follow", is_flag=True, help="Go on until its programs have ended.")
+@json_option
+@click.pass_obj
+def task_logs(settings: Settings, task_id: str, follow: bool) -> None:
+    """What a task's programs wrote, for its requester; with --follow as they write it.
+
+    What they wrote to stdout comes on stdout, the rest on stderr. With --json one object for each piece.
+    """
+    logs = settings.client(wallet=True).logs(task_id)
+    last = ""
+    for piece in logs.follow() if follow else logs.read():
+        settings.shown = True
+        if settings.json:
+            click.echo(json.dumps(asdict(piece)))
+            continue
+        if piece.worker != last and (piece.stdout or piece.stderr):
+            click.echo(f"--- {piece.worker}", err=True)
+            last = piece.worker
+        for text, left_out, err in (
+            (piece.stdout, piece.stdout_left_out, False),
+            (piece.stderr, piece.stderr_left_out, True),
+        ):
+            if left_out:
+                click.echo(f"({left_out} characters before this are not kept)", err=True)
+            click.echo(text, nl=False, err=err)
+    if not settings.shown:
+        raise PewError(
+            f"there are no logs of task {task_id}",
+            hint="they come while it runs, and are kept for some days after its final deadline",
+            code="NO_LOGS",
+        )
 
 
 @task.command("download")

@@ -28,6 +28,7 @@ from sdk.orders import new_salt
 from sdk.preflight import Orders, Preflight
 from sdk.results import Result
 from sdk.service import Service
+from sdk.tasklogs import TaskLogs
 
 OrderT = TypeVar("OrderT", bound=Order)
 MAX_NAME = 200
@@ -284,6 +285,11 @@ class Client:
         """Fetch and verify a task's result into `folder` (see `sdk.results.download`)."""
         task = self.chain.task(bytes32(task_id))
         return results.download(self.service, task, self.deal_of(task), folder, unpack=unpack)
+
+    def logs(self, task_id: str) -> TaskLogs:
+        """What the programs of a task of this wallet write (see `sdk.tasklogs`)."""
+        task = self.chain.task(bytes32(task_id))
+        return TaskLogs(self.service, self.wallet, self.deal_of(task), task.id, self.chain.deployment.chain_id)
 
     def _transact(self, call: Any, *, preview: bool = True) -> Receipt:
         sender = self._sender

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import requests
@@ -18,6 +19,9 @@ from poco.errors import BadInputError, PewError
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+#: A download that breaks off is gone on with so often in a row, before anything more has come.
+_TRIES = 5
+_PAUSE_SECONDS = 1.0
 
 
 class ServiceError(PewError):
@@ -47,9 +51,9 @@ class Service:
         if parts.hostname in ("127.0.0.1", "::1", "localhost"):
             self._session.trust_env = False  # a proxy for the world is not one for this machine
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON of a GET."""
-        return self._json("GET", path, params, None, {})
+        return self._json("GET", path, params, None, dict(headers or {}))
 
     def send(
         self,
@@ -69,28 +73,50 @@ class Service:
             ServiceError: no answer, a refusal, or more than `max_bytes`.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
-        answer = self._request("GET", path, None, None, {})
-        state, size = hashlib.sha256(), 0
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
-            with os.fdopen(handle, "wb") as file, answer:
-                for chunk in answer.iter_content(_CHUNK):
-                    size += len(chunk)
-                    if size > max_bytes:
-                        raise ServiceError(
-                            f"{self.url}{path} is larger than {max_bytes} bytes",
-                            hint="raise the limit if you trust it",
-                            code="TOO_LARGE",
-                        )
-                    state.update(chunk)
-                    file.write(chunk)
+            with os.fdopen(handle, "wb") as file:
+                sha256 = self._download(path, file, max_bytes)
             Path(name).replace(target)
-        except requests.RequestException as error:
-            raise self._unreachable(error) from None
         finally:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
-        return state.digest()
+        return sha256
+
+    def _download(self, path: str, file: BinaryIO, max_bytes: int) -> bytes:
+        """Stream a body into a file; what breaks off goes on, where the service says that it is still the same."""
+        state, size, etag, tries = hashlib.sha256(), 0, "", 0
+        while True:
+            headers = {"Range": f"bytes={size}-", "If-Range": etag} if size else {}
+            before = size
+            try:
+                with self._request("GET", path, None, None, headers) as answer:
+                    if size and answer.headers.get("Content-Range", "").partition("-")[0] != f"bytes {size}":
+                        file.seek(0)
+                        file.truncate()
+                        state, size = hashlib.sha256(), 0
+                    found = answer.headers.get("ETag", "")
+                    etag = found if found.startswith('"') else ""
+                    for chunk in answer.iter_content(_CHUNK):
+                        size += len(chunk)
+                        if size > max_bytes:
+                            raise ServiceError(
+                                f"{self.url}{path} is larger than {max_bytes} bytes",
+                                hint="raise the limit if you trust it",
+                                code="TOO_LARGE",
+                            )
+                        state.update(chunk)
+                        file.write(chunk)
+                return state.digest()
+            except requests.RequestException as error:
+                tries = 1 if size > before else tries + 1
+                if not etag or not size or tries >= _TRIES:
+                    raise self._unreachable(error) from None
+            except ServiceError as error:
+                tries += 1
+                if error.status or error.code == "TOO_LARGE" or not size or tries >= _TRIES:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
 
     def _json(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, headers: dict[str, str]
