@@ -82,6 +82,56 @@ def unpack_layer(blob: Path, layer: Descriptor, diff_id: str, root: Path, bounds
         )
 
 
+def make_folder(root: Path, path: str, *, instead: bool = False) -> str:
+    """Make sure that an unpacked image has a folder; links lead where they would inside the root.
+
+    Args:
+        root: the unpacked image.
+        path: the folder inside.
+        instead: whether it replaces what else may have that name, a link to a folder too.
+
+    Returns:
+        The folder's own path inside.
+
+    Raises:
+        ImageInvalidError: the image has something else there.
+    """
+    parts, unpacker = _parts(path), _Unpacker(root, Bounds(0))
+    try:
+        if instead and parts:
+            place = unpacker.parent(parts[:-1]) / parts[-1]
+            if not _is_folder(place):
+                _remove(place)
+        return "/" + str(unpacker.parent(parts).relative_to(root)).removeprefix(".")
+    except NotADirectoryError:
+        raise ImageInvalidError(f"The image has no folder at {path[:100]!r}", hint="build the image again") from None
+
+
+def locate(root: Path, path: str) -> Path | None:
+    """Where a file of an unpacked image lies, its links followed inside the root; None where there is none."""
+    waiting, found, followed = list(reversed(path.split("/"))), root, 0
+    while waiting:
+        part = waiting.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            found = found.parent if found != root else found
+            continue
+        step = found / part
+        if step.is_symlink():
+            followed += 1
+            if followed > _MAX_LINKS:
+                return None
+            target = str(step.readlink())
+            found = root if target.startswith("/") else found
+            waiting += reversed(target.split("/"))
+        elif os.path.lexists(step):
+            found = step
+        else:
+            return None
+    return found
+
+
 class _Stream(io.RawIOBase):
     """A layer's tar, decompressed as it is read and hashed; forward only, and never more at once than `_MAX_READ`."""
 
@@ -183,7 +233,7 @@ class _Unpacker:
         parts = _parts(entry.name)
         if not parts:
             return
-        parent, name = self._parent(parts[:-1]), parts[-1]
+        parent, name = self.parent(parts[:-1]), parts[-1]
         path = parent / name
         if name == _OPAQUE:
             for each in parent.iterdir():
@@ -223,7 +273,7 @@ class _Unpacker:
 
     def _hard_link(self, entry: tarfile.TarInfo, path: Path) -> None:
         parts = _parts(entry.linkname)
-        target = self._parent(parts[:-1]) / parts[-1] if parts else self._root
+        target = self.parent(parts[:-1]) / parts[-1] if parts else self._root
         if target == path:
             return
         if not stat.S_ISREG(target.lstat().st_mode):
@@ -231,7 +281,7 @@ class _Unpacker:
         self._own_place(path)
         os.link(target, path, follow_symlinks=False)
 
-    def _parent(self, parts: list[str]) -> Path:
+    def parent(self, parts: list[str]) -> Path:
         """The folder that a path names, made where it is missing; links lead where they would inside the root."""
         waiting, path, followed = list(reversed(parts)), self._root, 0
         while waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform as machine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -15,7 +15,7 @@ from chain.settings import Endpoints, FeeSettings
 from oci.platform import normalise
 from oci.platform import parse as parse_platform
 from poco.errors import BadInputError
-from poco.wire import Address
+from poco.wire import Address, Declaration
 from worker.energy import EnergyConfig
 from worker.sensors.config import SensorsConfig
 
@@ -71,7 +71,9 @@ class WorkerConfig(Endpoints):
     name: Annotated[str, Field(pattern=NAME)]
     workerpool: Address
     platform: str = Field("", validate_default=True)
+    runtime: Literal["auto", "docker", "bubblewrap"] = "auto"
     slots: int = Field(1, ge=1, le=256)
+    operator_file: Path | None = Field(None, description="says whose this worker is: pew wallet declare")
     stake_nrlc: int = Field(0, ge=0, description="kept in the escrow: what is lacking is deposited from the wallet")
     docker_host: str | None = None
     docker: DockerLimits = DockerLimits()
@@ -91,6 +93,18 @@ class WorkerConfig(Endpoints):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an address starts with http:// or https://")
         return value.rstrip("/")
+
+    def declaration(self) -> Declaration | None:
+        """Whose this worker is, signed by its operator."""
+        if self.operator_file is None:
+            return None
+        try:
+            return Declaration.model_validate_json(self.operator_file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise BadInputError(
+                f"operator_file {self.operator_file} holds no declaration: {str(error).splitlines()[0]}",
+                hint="make it with the operator's wallet: pew wallet declare",
+            ) from None
 
     @field_validator("platform")
     @classmethod
@@ -126,6 +140,8 @@ def load(path: Path) -> WorkerConfig:
         key: Path(os.path.normpath(base / getattr(config, key).expanduser()))
         for key in ("deployment", "keystore", "password_file", "data_dir")
     }
+    if config.operator_file is not None:
+        places["operator_file"] = Path(os.path.normpath(base / config.operator_file.expanduser()))
     if config.energy.forecast is not None:
         forecast = Path(os.path.normpath(base / config.energy.forecast.expanduser()))
         places["energy"] = config.energy.model_copy(update={"forecast": forecast})

@@ -14,6 +14,7 @@ from ops.engine import find_engine, find_registry
 from ops.ports import free_port
 from ops.services import deploy_contracts, start_ganache, start_registry
 from ops.stack import Stack
+from tests.integration.runner_bench import bench, image, probe, publisher, runtime  # noqa: F401  (fixtures)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
 from worker.config import DockerLimits
 from worker.runner.folders import container_user
+from worker.runner.inside import CHECKPOINT, HOSTNAME, OPEN_FILES, SHM_BYTES, environment, volumes
 from worker.runner.protocol import RunSpec
 
-#: Where a program finds its checkpoint folder: the value of IEXEC_CHECKPOINT.
-CHECKPOINT = "/iexec_checkpoint"
 _MB = 1_048_576
-_MAX_VOLUMES = 16
 
 
-def options(spec: RunSpec, limits: DockerLimits, volumes: dict[str, Any] | None) -> dict[str, Any]:
+def options(spec: RunSpec, limits: DockerLimits, declared: dict[str, Any] | None) -> dict[str, Any]:
     """Arguments for `containers.create`.
 
     Args:
         spec: what to run.
         limits: the operator's bounds.
-        volumes: what the image declares as VOLUME; each becomes a small tmpfs, since a volume would be written as root
-            and outlive the read-only root.
+        declared: what the image declares as VOLUME.
     """
     uid, gid = container_user()
     tmp = f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m"
     tmpfs = {"/tmp": tmp}  # noqa: S108  (inside the container)
-    for path in sorted(volumes or {})[:_MAX_VOLUMES]:
-        clean = posixpath.normpath("/" + path.lstrip("/"))
-        if clean not in ("/", "/iexec_in", "/iexec_out", CHECKPOINT):
-            tmpfs[clean] = tmp
+    tmpfs |= dict.fromkeys(volumes(declared or {}), tmp)
     return {
         "command": spec.argv,
-        "environment": {**spec.env, "IEXEC_CHECKPOINT": CHECKPOINT},
+        "environment": environment(spec.env),
         "user": f"{uid}:{gid}",
-        "hostname": "worker",
+        "hostname": HOSTNAME,
         "network_mode": "bridge" if spec.network else "none",
         "read_only": True,
         "tmpfs": tmpfs,
-        "shm_size": _MB,
+        "shm_size": SHM_BYTES,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": limits.pids,
@@ -49,7 +42,7 @@ def options(spec: RunSpec, limits: DockerLimits, volumes: dict[str, Any] | None)
         "memswap_limit": limits.memory_mb * _MB,
         "nano_cpus": int(limits.cpus * 1e9),
         "ulimits": [
-            Ulimit(name="nofile", soft=256, hard=256),
+            Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
             Ulimit(name="core", soft=0, hard=0),
             Ulimit(name="fsize", soft=limits.output_mb * _MB, hard=limits.output_mb * _MB),
         ],
