@@ -41,7 +41,7 @@ def delivery_of(archive: Path, sha256: str, *, callback: bool) -> Delivery:
 
     Args:
         archive: the zip of /iexec_out.
-        sha256: of its bytes.
+        sha256: of its bytes, as hexadecimal digits.
         callback: whether the deal has a callback.
     """
     data: bytes | None = None
@@ -49,7 +49,7 @@ def delivery_of(archive: Path, sha256: str, *, callback: bool) -> Delivery:
         with archive.open("rb") as file:
             raw = ZipTree(file, _MAX_UNPACKED).read(PurePosixPath(COMPUTED), MAX_COMPUTED_BYTES)
         data = parse_computed(raw).callback if raw is not None else None
-    return Delivery(f"/ipfs/{cid_of(to_bytes(sha256))}", data or b"")
+    return Delivery(f"/ipfs/{cid_of(bytes.fromhex(sha256))}", data or b"")
 
 
 def finalize(chain: PoolChain, replicate: Replicate, delivery: Delivery, stop: Callable[[], bool]) -> str | None:
