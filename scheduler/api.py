@@ -25,7 +25,7 @@ from poco.wire import (
     StatusUpdate,
     WorkerInfo,
 )
-from scheduler import api_results, store, web
+from scheduler import api_results, owners, store, web
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.api_results import ResultServices
@@ -35,10 +35,10 @@ from scheduler.load import Gate, Load
 from scheduler.metrics import CONTENT_TYPE, Metrics
 from scheduler.orderbook import KINDS, OrderBook
 from scheduler.polls import Polls
+from scheduler.replica import Replica
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
 from scheduler.views import Views
-from scheduler.watcher import Watcher
 from scheduler.web import HttpError
 
 
@@ -49,7 +49,7 @@ class Services:
     settings: Settings
     load: Load
     engine: Engine
-    watcher: Watcher
+    replica: Replica
     sessions: Sessions
     results: ResultServices
     views: Views
@@ -109,7 +109,10 @@ def build(s: Services) -> FastAPI:
     @app.get("/health")
     def health() -> JSONResponse:
         found = s.metrics.health()
-        return JSONResponse(found, HTTPStatus.OK if found["ok"] else HTTPStatus.SERVICE_UNAVAILABLE)
+        if found["ok"]:
+            return JSONResponse(found)
+        again = {"Retry-After": str(web.RETRY_SECONDS)}
+        return JSONResponse(found, HTTPStatus.SERVICE_UNAVAILABLE, headers=again)
 
     @app.post("/login/challenge")
     def challenge(body: ChallengeRequest) -> Challenge:
@@ -127,7 +130,7 @@ def build(s: Services) -> FastAPI:
     def register(body: WorkerInfo, wallet: Worker, request: Request) -> None:
         now = s.engine.now()
         operator = owners.verified(body.operator, s.pool.chain_id, s.pool.workerpool, wallet)
-        network = s.owners.network(request.client.host if request.client else None)
+        network = s.engine.owners.network(request.client.host if request.client else None)
         with s.engine.store.write() as db:
             store.ensure_worker(db, wallet, now)
             s.engine.roll.register(wallet, body, now, operator=operator, network=network)
@@ -167,7 +170,7 @@ def _report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> Statu
         _keep_report(s, task_id, body, wallet)
     event = m.Reported(wallet, body.status, body.cause)
     if body.status in {R.CONTRIBUTED, R.REVEALED, R.COMPLETED}:
-        s.watcher.look()
+        s.replica.look()
     verdict = s.engine.report(task_id, wallet, event)
     if verdict is None:
         raise HttpError(

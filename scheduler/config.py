@@ -7,10 +7,12 @@ from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sqlalchemy import URL
 
 from chain.settings import Endpoints, FeeSettings
 from poco.errors import BadInputError
 from poco.wire import Address
+from scheduler import postgres
 from scheduler.owners import OwnerRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -46,6 +48,13 @@ class Config(Endpoints):
     keystore: Path
     password_file: Path
     data_dir: Path
+    #: PostgreSQL, for several schedulers of one pool (postgresql://user@host/name); SQLite in `data_dir` where empty
+    database_url: str = ""
+    database_password_file: Path | None = None
+    #: results, logs and ledgers; the same folder for all schedulers of a pool, `data_dir` where there is one
+    shared_dir: Path | None = None
+    #: how long the pool is without a leader after its process has died
+    lease_seconds: Annotated[float, Field(ge=1, le=300)] = 10
     host: str = "127.0.0.1"
     port: Port = 8400
     tls: Tls | None = None
@@ -62,9 +71,21 @@ class Config(Endpoints):
     max_result_bytes: Annotated[int, Field(ge=1024, le=2**40)] = 256 * 2**20
     retention: Keep = Keep()
     #: wallets that may log in; all where empty
-    allowed_workers: list[Address] = []
+    allowed_workers: list[Address] = Field(default_factory=list)
     #: whose workers are taken for one owner's: no owner gets two votes on a task
     owners: OwnerRule = OwnerRule()
+
+    @property
+    def database(self) -> Path | URL:
+        """The file of SQLite, or the address of PostgreSQL with its password."""
+        if not self.database_url:
+            return self.data_dir / "scheduler.db"
+        return postgres.with_password(postgres.parse(self.database_url), self.database_password_file)
+
+    @property
+    def files(self) -> Path:
+        """The folder of results, logs and ledgers."""
+        return self.shared_dir or self.data_dir
 
     @field_validator("lost_after")
     @classmethod
@@ -94,6 +115,11 @@ def load(path: Path) -> Config:
     where: dict[str, object] = {
         name: base / getattr(config, name) for name in ("deployment", "keystore", "password_file", "data_dir")
     }
+    for name in ("database_password_file", "shared_dir"):
+        if getattr(config, name):
+            where[name] = base / getattr(config, name)
+    if config.database_url:
+        postgres.parse(config.database_url)
     if config.tls:
         where["tls"] = Tls(certificate=base / config.tls.certificate, key=base / config.tls.key)
     return config.model_copy(update=where)

@@ -16,9 +16,8 @@ from scheduler import store
 from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.load import BOUNDS, Load
-from scheduler.outbox import Outbox
+from scheduler.replica import Replica
 from scheduler.views import Views
-from scheduler.watcher import Watcher
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: One look at store and chain serves all who ask so soon after each other, seconds.
@@ -44,19 +43,19 @@ Sample = tuple[Mapping[str, str], float]
 class Metrics:
     """Reads only."""
 
-    def __init__(self, engine: Engine, watcher: Watcher, outbox: Outbox, views: Views, load: Load) -> None:
-        self._engine, self._watcher, self._outbox, self._views, self._load = engine, watcher, outbox, views, load
+    def __init__(self, engine: Engine, replica: Replica, views: Views, load: Load) -> None:
+        self._engine, self._replica, self._views, self._load = engine, replica, views, load
         self._lock = threading.Lock()
         self._text: tuple[float, str] = (0.0, "")
         self._started = time.time()
 
     def health(self) -> dict[str, Any]:
         """`ok`, and by part what is wrong; empty where nothing is. The outbox's trouble is told, and is the chain's."""
-        said = {"store": "", "chain": self._watcher.trouble, "threads": "", "outbox": self._outbox.trouble}
-        if not said["chain"] and not self._watcher.caught_up:
+        said = {"store": "", "chain": self._replica.trouble, "threads": "", "outbox": self._replica.sending_trouble}
+        if not said["chain"] and not self._replica.caught_up:
             said["chain"] = "it is not read up to its end yet"
         alive = {thread.name for thread in threading.enumerate()}
-        missing = sorted({"clock", "outbox", "watcher"} - alive)
+        missing = sorted({"clock", *self._replica.threads} - alive)
         if missing:
             said["threads"] = f"ended: {', '.join(missing)}"
         try:
@@ -125,11 +124,11 @@ class Metrics:
         for name, help_text in _MONEY.items():
             if name in money:
                 yield _gauge(f"pew_money_{name}", help_text, [({}, money[name])])
-        w = self._watcher
+        w = self._replica
         yield _gauge("pew_chain_block", "The last block that was read", [({}, w.block)])
         trouble = bool(w.trouble or not w.caught_up)
         yield _gauge("pew_chain_trouble", "1 where the chain cannot be read up to its end", [({}, trouble)])
-        yield _gauge("pew_outbox_trouble", "1 where nothing can be sent", [({}, bool(self._outbox.trouble))])
+        yield _gauge("pew_outbox_trouble", "1 where nothing can be sent", [({}, bool(w.sending_trouble))])
 
     def _traffic(self) -> Iterable[str]:
         load = self._load

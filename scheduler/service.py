@@ -13,14 +13,15 @@ import uvicorn
 from chain import deployment as deployments
 from chain import wallet as wallets
 from chain.client import Chain
-from chain.transactions import Sender
+from chain.fees import FeePolicy
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
-from scheduler import api, funds, lock, store
+from scheduler import api, funds, lock, sharing, store
 from scheduler.api_results import ResultServices
 from scheduler.config import Config
 from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
+from scheduler.lease import Lease, RowLease, SoleLease
 from scheduler.ledgers import Ledgers
 from scheduler.load import Load, open_files
 from scheduler.log import log
@@ -29,10 +30,12 @@ from scheduler.metrics import Metrics
 from scheduler.orderbook import OrderBook
 from scheduler.outbox import Outbox
 from scheduler.presence import Roll
+from scheduler.replica import Duties, Replica
 from scheduler.requesters import Requesters
 from scheduler.retention import Retention
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
+from scheduler.signals import Signals
 from scheduler.store import Store
 from scheduler.uploads import Uploads
 from scheduler.views import Views
@@ -61,19 +64,24 @@ class Scheduler:
             )
         funds.check_gas(self.chain, wallet.address)
         self._held: IO[str] = lock.acquire(config.data_dir)
-        self.store = Store(config.data_dir / "scheduler.db")
+        self.store = Store(config.database)
+        me = sharing.own_name()
+        if self.store.shared is not None:
+            pool_name = f"{deployment.chain_id} {deployment.hub} {config.workerpool}"
+            sharing.require_same(self.store, pool_name, config.files)
         roll = Roll(config.unknown_after, config.lost_after)
-        self.engine = Engine(
-            self.store, roll, funds.Funds(self.chain, config.workerpool), wallet, owners=config.owners
-        )
+        self.engine = Engine(self.store, roll, funds.Funds(self.chain, config.workerpool), wallet, owners=config.owners)
         with self.store.read() as db:
             roll.load(db, self.engine.now())
             self.engine.bell.load(store.waiting_workers(db))
-        self.watcher = Watcher(self.engine, self.chain, config.workerpool, config.chain_poll_seconds)
-        self.outbox = Outbox(self.engine, self.chain, Sender(self.chain, wallet))
-        self.clock = Clock(self.engine, lambda: self.watcher.caught_up and not self.watcher.trouble)
+        self.replica = Replica(self.engine, self.chain, self._lease(me), self._appoint, config.lease_seconds)
+        self.signals: Signals | None = None
+        if self.store.shared is not None:
+            self.signals = Signals(self.store.shared, me, self.engine.heard, self.engine.leasing.doubt)
+            self.engine.elsewhere = self.signals.tell
+        self.clock = Clock(self.engine, lambda: self.replica.leading, lambda: self.replica.ready)
         book = OrderBook(self.store, self.chain)
-        views = Views(self.engine, self.chain, self.watcher, self.outbox, book)
+        views = Views(self.engine, self.chain, self.replica, book)
         load = Load(open_files(config.max_open_polls))
         pool = PoolConfig(
             protocol=PROTOCOL,
@@ -88,19 +96,32 @@ class Scheduler:
             settings=Settings(config, pool),
             load=load,
             engine=self.engine,
-            watcher=self.watcher,
+            replica=self.replica,
             sessions=Sessions(self.store, deployment.chain_id, config.workerpool, config.allowed_workers),
             results=self._results(config, views),
             views=views,
-            metrics=Metrics(self.engine, self.watcher, self.outbox, views, load),
+            metrics=Metrics(self.engine, self.replica, views, load),
             book=book,
-            ledgers=Ledgers(config.data_dir / "ledgers"),
+            ledgers=Ledgers(config.files / "ledgers"),
         )
         self.app = api.build(self.services)
 
+    def _lease(self, me: str) -> Lease:
+        return SoleLease() if self.store.shared is None else RowLease(self.store, me, self.config.lease_seconds)
+
+    def _appoint(self, engine: Engine) -> Duties:
+        """What the leader runs."""
+        # as it is in force now: it may have been read again
+        config = self.services.settings.config
+        return Duties(
+            engine,
+            Watcher(engine, self.chain, config.workerpool, config.chain_poll_seconds),
+            Outbox(engine, self.chain, engine.wallet, FeePolicy.of(config.fees)),
+        )
+
     def _results(self, config: Config, views: Views) -> ResultServices:
-        uploads = Uploads(self.engine, self.watcher, config.data_dir / "results", config.max_result_bytes)
-        logs = TaskLogs(config.data_dir / "logs")
+        uploads = Uploads(self.engine, self.replica, config.files / "results", config.max_result_bytes)
+        logs = TaskLogs(config.files / "logs")
         return ResultServices(
             engine=self.engine,
             uploads=uploads,
@@ -119,7 +140,8 @@ class Scheduler:
             return
         config = self.services.settings.config
         self.engine.roll.unknown_after, self.engine.roll.lost_after = config.unknown_after, config.lost_after
-        self.watcher.pause = config.chain_poll_seconds
+        if self.replica.watcher is not None:
+            self.replica.watcher.pause = config.chain_poll_seconds
         self.services.results.uploads.max_bytes = config.max_result_bytes
         self.services.results.retention.keep = config.retention
         self.services.load.max_polls = open_files(config.max_open_polls)
@@ -130,13 +152,18 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the threads (not the HTTP server)."""
-        for thread in (self.watcher, self.outbox, self.clock, self.services.results.retention):
+        self.replica.start()
+        if self.signals is not None:
+            self.signals.start()
+        for thread in (self.clock, self.services.results.retention):
             thread.start()
 
     def stop(self) -> None:
         """Stop the threads and let go of the data."""
-        for thread in (self.services.results.retention, self.clock, self.outbox, self.watcher):
+        for thread in (self.services.results.retention, self.clock, self.replica):
             thread.stop()
+        if self.signals is not None:
+            self.signals.stop()
         self.store.close()
         self._held.close()
 

@@ -310,6 +310,12 @@ def set_meta(db: Connection, name: str, value: str) -> None:
         db.execute(insert(t.meta).values(name=name, value=value))
 
 
+def claim_meta(db: Connection, name: str, value: str) -> str:
+    """What stands under that name: this value, unless another process was faster."""
+    insert_new(db, t.meta, {"name": name, "value": value})
+    return get_meta(db, name) or value
+
+
 def insert_new(db: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert a row unless there is one with its key, which another process may be writing just now."""
     try:

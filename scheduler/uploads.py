@@ -30,8 +30,8 @@ from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.log import log
 from scheduler.partials import BusyError, Partial, Partials, Wanted, exclusive, no_room
+from scheduler.replica import Replica
 from scheduler.results import Limits, ResultRefusedError
-from scheduler.watcher import Watcher
 from scheduler.web import HttpError
 
 #: A worker that sends nothing for so long, or after that less than so many bytes a second, has hung up.
@@ -59,10 +59,10 @@ class Incoming:
 class Uploads:
     """Results in `folder`, named by their CID; half of one lies in `<folder>/.incoming` until it is whole or old."""
 
-    def __init__(self, engine: Engine, watcher: Watcher, folder: Path, max_bytes: int) -> None:
+    def __init__(self, engine: Engine, replica: Replica, folder: Path, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._engine = engine
-        self._watcher = watcher
+        self._replica = replica
         self.folder = folder
         self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._at_once = 0
@@ -203,7 +203,7 @@ class Uploads:
         task = self._find(task_id)
         replicate = task.replicate(worker)
         if replicate is not None and not replicate.revealed:
-            self._watcher.look()
+            self._replica.look()
             task = self._find(task_id)
             replicate = task.replicate(worker)
         if replicate is None or not replicate.revealed or task.digest is None:

@@ -16,9 +16,8 @@ from scheduler import store
 from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.orderbook import OrderBook
-from scheduler.outbox import Outbox
 from scheduler.presence import Seen
-from scheduler.watcher import Watcher
+from scheduler.replica import Replica
 
 MONEY_SECONDS = 2
 
@@ -26,11 +25,10 @@ MONEY_SECONDS = 2
 class Views:
     """Reads only; nothing secret is in what it returns."""
 
-    def __init__(self, engine: Engine, chain: Chain, watcher: Watcher, outbox: Outbox, book: OrderBook) -> None:
+    def __init__(self, engine: Engine, chain: Chain, replica: Replica, book: OrderBook) -> None:
         self._engine = engine
         self._chain = chain
-        self._watcher = watcher
-        self._outbox = outbox
+        self._replica = replica
         self._book = book
         self._lock = threading.Lock()
         self._money: tuple[float, dict[str, Any]] = (0.0, {})
@@ -56,16 +54,17 @@ class Views:
             "time": self._engine.now(),
             "workerpool": pool,
             "scheduler": self._engine.wallet.address,
+            "replica": self._replica.status(),
             "chain": {
                 "id": self._chain.deployment.chain_id,
                 "hub": self._chain.deployment.hub,
-                "block": self._watcher.block,
-                "caught_up": self._watcher.caught_up,
-                "trouble": self._watcher.trouble,
+                "block": self._replica.block,
+                "caught_up": self._replica.caught_up,
+                "trouble": self._replica.trouble,
             },
             "tasks": counts,
             "workers": [self._worker(seen, running.get(seen.wallet, [])) for seen in self._engine.roll.all()],
-            "outbox": {"waiting": waiting, "trouble": self._outbox.trouble, "errors": errors},
+            "outbox": {"waiting": waiting, "trouble": self._replica.sending_trouble, "errors": errors},
             "money": self.money(),
         }
 
