@@ -1,7 +1,7 @@
 """All checks of the project, phase by phase, each timed: `python -m ops.check [lint|contracts|unit|integration|e2e]`.
 
-A phase that fails does not stop the others. Where no Docker Engine can be had, the tests that need one are left out,
-named, and the run fails, unless ALLOW_NO_DOCKER=1 says that this is accepted.
+A phase that fails does not stop the others. Where no Docker Engine can be had, or no bubblewrap, the tests that need it
+are left out, named, and the run fails, unless ALLOW_NO_DOCKER=1 or ALLOW_NO_BUBBLEWRAP=1 says that this is accepted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from ops import engine
+from ops import engine, sandbox
 from ops.console import ROOT, SetupError, guarded, say
 from ops.ports import require_ports
 from poco.errors import PewError
@@ -136,34 +136,52 @@ def look_for_engine() -> tuple[str | None, str | None, SetupError | None]:
     return host, None, None
 
 
+def look_for_bubblewrap() -> tuple[str | None, SetupError | None]:
+    """Prepare bubblewrap; the marker of the tests that cannot run without, or None, and why."""
+    try:
+        sandbox.ensure_bubblewrap()
+    except SetupError as error:
+        return "bubblewrap", error
+    return None, None
+
+
+def left_out_is_accepted(expression: str, name: str, env: dict[str, str]) -> bool:
+    """Name the tests that were left out for want of `name`; whether the environment says that this is in order."""
+    switch = f"ALLOW_NO_{name.partition(' ')[0].upper()}"
+    accepted = os.environ.get(switch) == "1"
+    counts = tests_left_out(expression, env)
+    print(f"  {'left out' if accepted else 'FAILED'}  {sum(counts.values())} tests that need {expression}:")
+    for path, count in sorted(counts.items()):
+        print(f"            {count:4d}  {path}")
+    if not accepted:
+        print(f"          prepare it as said above, or accept this with {switch}=1")
+    return accepted
+
+
 def check(groups: list[str]) -> int:
     """Run the phases of the groups and print the summary; 0 when all went well and nothing was left out unasked."""
     started = time.monotonic()
     path = [str(COMMANDS), str(ROOT / "node_modules" / ".bin"), os.environ.get("PATH", "")]
     # xdist's processes must list tests that are parametrized by sets in one order
     env = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
-    host, left_out, trouble = look_for_engine() if NEEDS_ENGINE & set(groups) else (None, None, None)
+    needed = NEEDS_ENGINE & set(groups)
+    host, no_engine, trouble = look_for_engine() if needed else (None, None, None)
+    no_bubblewrap, other_trouble = look_for_bubblewrap() if needed else (None, None)
+    left_out = " or ".join(each for each in (no_engine, no_bubblewrap) if each) or None
     if host:
         env["DOCKER_HOST"] = host
-    if trouble is not None:
-        say("engine", f"{trouble.message}\n        {trouble.hint}")
+    for error in filter(None, (trouble, other_trouble)):
+        say("engine", f"{error.message}\n        {error.hint}")
     wanted = [each for each in phases(left_out) if each.group in groups]
     outcomes = [run_phase(each, env, may_be_empty=left_out is not None) for each in wanted]
 
     print("\n== summary")
     for each in outcomes:
         print(f"  {'ok' if each.ok else 'FAILED':<8}{each.name:<22}{each.seconds:7.1f} s")
-    accepted = os.environ.get("ALLOW_NO_DOCKER") == "1"
-    if left_out is not None:
-        counts = tests_left_out(left_out, env)
-        print(f"  {'left out' if accepted else 'FAILED'}  {sum(counts.values())} tests that need {left_out}:")
-        for name, count in sorted(counts.items()):
-            print(f"            {count:4d}  {name}")
-        if not accepted:
-            print("          prepare the engine as said above, or accept this with ALLOW_NO_DOCKER=1")
     failed = [each.name for each in outcomes if not each.ok]
-    if left_out is not None and not accepted:
-        failed.append("Docker Engine")
+    for expression, name in ((no_engine, "Docker Engine"), (no_bubblewrap, "bubblewrap")):
+        if expression is not None and not left_out_is_accepted(expression, name, env):
+            failed.append(name)
     seconds = time.monotonic() - started
     print(f"\n{'FAILED: ' + ', '.join(failed) if failed else 'All checks passed'} ({seconds:.0f} s)")
     return 1 if failed else 0

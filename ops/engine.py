@@ -100,7 +100,7 @@ def ensure_platforms(info: dict[str, Any], host: str) -> list[str]:
             "run `docker run --privileged --rm tonistiigi/binfmt --install arm,arm64,amd64` once (needs Docker Hub), "
             "or as root on Debian or Ubuntu `python3 -m ops.engine ensure`"
         )
-        if not (_is_root() and _is_debian() and _shares_kernel(info, host)):
+        if not (is_root() and is_debian() and _shares_kernel(info, host)):
             raise SetupError(f"the Docker Engine cannot run programs for {names}", cure)
         with step("engine", f"foreign binaries ({names})"):
             if any(shutil.which(f"qemu-{each.qemu}-static") is None for each in missing):
@@ -128,7 +128,7 @@ def ensure_registry() -> str:
 
     The Debian package is unpacked, not installed: installed, it would start a service open to the network on port 5000.
     """
-    if find_registry() is None and _is_debian() and shutil.which("apt-get"):
+    if find_registry() is None and is_debian() and shutil.which("apt-get"):
         try:
             with step("engine", "registry program"):
                 _unpack_registry()
@@ -154,7 +154,7 @@ def unpack(folder: Path, *packages: str) -> None:
     try:
         run(["apt-get", "download", "-q", *packages], cwd=folder)
     except CommandError:
-        if not _is_root():
+        if not is_root():
             raise
         _apt_update()
         run(["apt-get", "download", "-q", *packages], cwd=folder)
@@ -168,6 +168,12 @@ def ensure() -> dict[str, Any]:
     info, host = ensure_engine()
     ensure_platforms(info, host)
     ensure_registry()
+    from ops.sandbox import ensure_bubblewrap  # it installs as this module does
+
+    try:
+        ensure_bubblewrap()
+    except SetupError as error:  # the engine is enough, but for the tests of the second runtime
+        say("engine", f"{error.message}; {error.hint}")
     return status()
 
 
@@ -224,17 +230,17 @@ def _refuse_unless_installable() -> None:
         raise SetupError(
             "no Docker Engine answers", "start Docker Desktop (or Colima: `colima start`), then run it again"
         )
-    if not _is_root() and SOCKET.exists() and not os.access(SOCKET, os.W_OK):
+    if not is_root() and SOCKET.exists() and not os.access(SOCKET, os.W_OK):
         raise SetupError(
             f"the Docker Engine's socket {SOCKET} is not open to this user",
             "`sudo usermod -aG docker $USER` and log in again, or run `sudo python3 -m ops.engine ensure` once",
         )
-    if not _is_root():
+    if not is_root():
         raise SetupError(
             "no Docker Engine answers, and only root can install or start one",
             "run `sudo python3 -m ops.engine ensure` once, or install Docker (https://docs.docker.com/engine/install/)",
         )
-    if shutil.which("dockerd") is None and not _is_debian():
+    if shutil.which("dockerd") is None and not is_debian():
         raise SetupError(
             "no Docker Engine is installed, and this is not Debian or Ubuntu",
             "install Docker (https://docs.docker.com/engine/install/), start it, then run it again",
@@ -353,11 +359,11 @@ def _is_linux() -> bool:
     return platform.system() == "Linux"
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _is_debian() -> bool:
+def is_debian() -> bool:
     try:
         words = Path("/etc/os-release").read_text().replace('"', "").lower().splitlines()
     except OSError:

@@ -74,7 +74,7 @@ def run(config: WorkerConfig) -> int:
     from worker.link import Backoff, Link
     from worker.log import Log
     from worker.loop import Loop
-    from worker.runner.docker import DockerRunner
+    from worker.runner.choose import WEAKER, choose
 
     where = deployment.load(config.deployment)
     key = wallet.load(config.keystore, wallet.read_password(config.password_file))
@@ -92,11 +92,14 @@ def run(config: WorkerConfig) -> int:
                 log.warning("no_chain", why=error.message, hint=error.hint)
                 time.sleep(pauses.pause())
         journal.bind(wallet=key.address, hub=where.hub, chain=genesis)
-        runner = DockerRunner(config.docker, config.platform, key.address, config.docker_host)
-        link = Link(config.scheduler_url, key, where.chain_id, where.hub, config.workerpool)
-        loop = Loop(
-            config, journal=journal, chain=PoolChain(config, chain, key, journal), link=link, runner=runner, log=log
-        )
+        under_way = bool(journal.load(config.slots).replicates)
+        chosen = choose(config, key.address, str(journal.note("runtime") or "") if under_way else "")
+        journal.set_note("runtime", chosen.name)
+        if chosen.name != "docker":
+            log.warning("weaker_isolation", runtime=chosen.name, why=chosen.why, means=WEAKER)
+        link = Link(config.scheduler_url, key, where.chain_id, where.hub, config.workerpool, ca_file=config.ca_file)
+        hands = PoolChain(config, chain, key, journal)
+        loop = Loop(config, journal=journal, chain=hands, link=link, runner=chosen.runner, log=log)
         interrupted = []
 
         def stop(number: int, _frame: object) -> None:
@@ -106,7 +109,7 @@ def run(config: WorkerConfig) -> int:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        log.info("started", platform=config.platform, slots=config.slots, pool=config.workerpool)
+        log.info("started", platform=config.platform, runtime=chosen.name, slots=config.slots, pool=config.workerpool)
         loop.run()
         journal.close()
     return 130 if interrupted else 0

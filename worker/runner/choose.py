@@ -24,19 +24,21 @@ class Choice:
     why: str
 
 
-def choose(config: WorkerConfig, owner: str) -> Choice:
+def choose(config: WorkerConfig, owner: str, earlier: str = "") -> Choice:
     """The runtime of the configuration; `auto`: the Docker Engine where one answers, else bubblewrap.
 
     Args:
         config: the worker's.
         owner: its wallet.
+        earlier: the runtime of tasks that are under way: `auto` stays with it, since only it finds them again.
     """
+    wanted = earlier if config.runtime == "auto" and earlier else config.runtime
     why = ""
-    if config.runtime != "bubblewrap":
+    if wanted != "bubblewrap":
         from worker.runner.docker import DockerRunner  # its SDK takes memory that the other does not need
 
         runner = DockerRunner(config.docker, config.platform, owner, config.docker_host)
-        if config.runtime == "docker":
+        if wanted == "docker":
             return Choice("docker", runner, "")
         try:
             runner.client()

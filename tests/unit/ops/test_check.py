@@ -25,6 +25,7 @@ def without_engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     trouble = SetupError("no Docker Engine answers", "start one")
     monkeypatch.delenv("ALLOW_NO_DOCKER", raising=False)
     monkeypatch.setattr(check, "look_for_engine", lambda: (None, "docker or emulation", trouble))
+    monkeypatch.setattr(check, "look_for_bubblewrap", lambda: (None, None))
     monkeypatch.setattr(check, "tests_left_out", lambda *_: Counter({"tests/integration/test_a.py": 3}))
     monkeypatch.setattr(check, "phases", lambda _: [phase("unit", 0), phase("integration", 0), phase("e2e", 5)])
     return monkeypatch
@@ -52,6 +53,21 @@ def test_a_phase_whose_port_is_taken_does_not_run(
     assert f"error: port {port} for the chain is taken by pid {os.getpid()}" in out
     assert "hint:  end that process, or choose another port: networks.yaml: port=" in out
     assert check.brownie_ports() == {"Brownie's chain": (8545, "networks.yaml: development: cmd_settings: port")}
+
+
+def test_tests_without_bubblewrap_are_named(
+    without_engine: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trouble = SetupError("bubblewrap is not installed", "install it")
+    without_engine.setattr(check, "look_for_engine", lambda: (None, None, None))
+    without_engine.setattr(check, "look_for_bubblewrap", lambda: ("bubblewrap", trouble))
+    assert check.check(["integration"]) == 1
+    out = capsys.readouterr().out
+    assert "bubblewrap is not installed" in out
+    assert "3 tests that need bubblewrap:" in out
+    assert "FAILED: bubblewrap (" in out
+    without_engine.setenv("ALLOW_NO_BUBBLEWRAP", "1")
+    assert check.check(["integration"]) == 0
 
 
 def test_success_is_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

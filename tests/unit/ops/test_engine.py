@@ -16,8 +16,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine without an engine and without any right."""
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(engine, "find_engine", lambda: None)
-    monkeypatch.setattr(engine, "_is_root", lambda: False)
-    monkeypatch.setattr(engine, "_is_debian", lambda: True)
+    monkeypatch.setattr(engine, "is_root", lambda: False)
+    monkeypatch.setattr(engine, "is_debian", lambda: True)
     monkeypatch.setattr(engine, "_start_engine", lambda: pytest.fail("must not start an engine"))
     monkeypatch.setattr(engine, "SOCKET", Path("/nonexistent/docker.sock"))
     return monkeypatch
@@ -47,8 +47,8 @@ def test_a_socket_that_is_not_open_to_the_user(nobody: pytest.MonkeyPatch, tmp_p
 
 
 def test_root_elsewhere_than_on_debian(nobody: pytest.MonkeyPatch) -> None:
-    nobody.setattr(engine, "_is_root", lambda: True)
-    nobody.setattr(engine, "_is_debian", lambda: False)
+    nobody.setattr(engine, "is_root", lambda: True)
+    nobody.setattr(engine, "is_debian", lambda: False)
     nobody.setattr(engine.shutil, "which", lambda _: None)
     message, hint = refusal()
     assert "this is not Debian or Ubuntu" in message
@@ -61,7 +61,7 @@ def test_a_mac(nobody: pytest.MonkeyPatch) -> None:
 
 
 def test_a_remote_engine_is_never_replaced(nobody: pytest.MonkeyPatch) -> None:
-    nobody.setattr(engine, "_is_root", lambda: True)
+    nobody.setattr(engine, "is_root", lambda: True)
     nobody.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
     assert refusal() == (
         "no Docker Engine answers at DOCKER_HOST=tcp://192.0.2.1:2375",
