@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import select
+
 from poco.states import Presence
 from poco.wire import Energy, Poll, WorkerInfo
 from scheduler import store
+from scheduler import tables as t
 from scheduler.presence import Roll
 from scheduler.store import Store
 
@@ -92,3 +95,53 @@ def test_nobody_is_lost_because_the_scheduler_was_away(tmp_path: Path) -> None:
         again.load(db, 50_000)
     assert presence(again, 50_000) is Presence.WORKING
     assert presence(again, 50_121) is Presence.LOST
+
+
+def test_lost_and_unknown_survive_a_restart(tmp_path: Path) -> None:
+    database = Store(tmp_path / "db")
+    for silent, expected in ((60, Presence.UNKNOWN), (200, Presence.LOST)):
+        r = roll()
+        r.heard(W, poll(Presence.WAITING), 1000, open_until=1000)
+        with database.write() as db:
+            store.ensure_worker(db, W, 1000)
+            r.flush(db, 1001)
+        assert [p for _, p in r.turned(1000 + silent)] == [expected]
+        with database.write() as db:
+            r.flush(db, 1000 + silent)
+        again = Roll(30, 120)
+        with database.read() as db:
+            again.load(db, 1001 + silent)
+        assert presence(again, 1001 + silent) is expected
+
+
+def test_a_turn_is_told_once() -> None:
+    r = roll()
+    r.heard(W, poll(Presence.WAITING), 1000, open_until=1000)
+    assert [(s.wallet, p) for s, p in r.turned(1000)] == [(W, Presence.WAITING)]
+    assert r.turned(1001) == []
+    r.heard(W, poll(Presence.ASLEEP, resume_at=2000), 1001, open_until=1001)
+    assert [p for _, p in r.turned(1001)] == [Presence.ASLEEP]
+    r.heard(W, poll(Presence.ASLEEP, resume_at=3000), 1002, open_until=1002)
+    assert [s.resume_at for s, _ in r.turned(1002)] == [3000]
+    assert r.turned(1006) == []
+    assert [p for _, p in r.turned(3031)] == [Presence.UNKNOWN], "time alone turns it"
+
+
+def test_that_somebody_still_says_the_same_is_written_seldom(tmp_path: Path) -> None:
+    database = Store(tmp_path / "db")
+
+    def written(now: int) -> tuple[int, str]:
+        with database.write() as db:
+            r.flush(db, now)
+        with database.read() as db:
+            row = db.execute(select(t.workers)).mappings().one()
+        return row["last_seen"], row["presence"]
+
+    with database.write() as db:
+        store.ensure_worker(db, W, 1000)
+    r = roll()
+    for now, expected in ((1000, 1000), (1001, 1000), (1009, 1000), (1010, 1010), (1011, 1010)):
+        r.heard(W, poll(Presence.WAITING), now, open_until=now)
+        assert written(now) == (expected, "WAITING")
+    r.heard(W, poll(Presence.BUSY), 1012, open_until=1012)
+    assert written(1012) == (1012, "BUSY"), "what it says anew is written at once"

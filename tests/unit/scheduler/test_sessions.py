@@ -11,7 +11,14 @@ from sqlalchemy import select
 from chain.wallet import Wallet
 from poco.wire import LoginRequest, login_typed_data
 from scheduler import tables as t
-from scheduler.sessions import CHALLENGE_SECONDS, SESSION_SECONDS, LoginError, Sessions, TooManyError
+from scheduler.sessions import (
+    CHALLENGE_SECONDS,
+    REMEMBERED_SECONDS,
+    SESSION_SECONDS,
+    LoginError,
+    Sessions,
+    TooManyError,
+)
 from scheduler.store import Store
 
 POOL = "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707"
@@ -84,3 +91,38 @@ def test_only_the_allowed(tmp_path: Path, wallet: Wallet) -> None:
         closed.wallet_of(token, NOW)
     with pytest.raises(LoginError):
         open_to_all.wallet_of("x" * 43, NOW)
+
+
+def test_a_revoked_session_ends_at_once_though_it_was_remembered(sessions: Sessions, wallet: Wallet) -> None:
+    first, second = (sessions.login(answer(sessions, wallet), NOW).token for _ in range(2))
+    for token in (first, second):
+        assert sessions.remembered(token, NOW) is None
+        assert sessions.wallet_of(token, NOW) == sessions.remembered(token, NOW) == wallet.address
+    sessions.revoke(first)
+    assert sessions.remembered(first, NOW) is None
+    with pytest.raises(LoginError):
+        sessions.wallet_of(first, NOW)
+    assert sessions.wallet_of(second, NOW) == wallet.address
+
+
+def test_who_is_no_longer_allowed_is_out_and_has_to_log_in_again(sessions: Sessions, wallet: Wallet) -> None:
+    token = sessions.login(answer(sessions, wallet), NOW).token
+    assert sessions.wallet_of(token, NOW) == wallet.address
+    sessions.allow(["0x" + "11" * 20])
+    assert sessions.remembered(token, NOW) is None
+    sessions.allow([])
+    with pytest.raises(LoginError):
+        sessions.wallet_of(token, NOW)
+
+
+def test_what_is_remembered_is_asked_again_after_a_while_and_is_bounded(
+    sessions: Sessions, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.sessions.MAX_REMEMBERED", 1)
+    first, second = (sessions.login(answer(sessions, wallet), NOW).token for _ in range(2))
+    sessions.wallet_of(first, NOW)
+    assert sessions.remembered(first, NOW + REMEMBERED_SECONDS) == wallet.address
+    assert sessions.remembered(first, NOW + REMEMBERED_SECONDS + 1) is None
+    sessions.wallet_of(second, NOW)
+    assert sessions.remembered(first, NOW) is None, "one is remembered at most"
+    assert sessions.remembered(second, NOW) == wallet.address
