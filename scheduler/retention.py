@@ -23,7 +23,7 @@ from scheduler.uploads import Uploads
 
 #: Results in one step, and the pause between two steps: requests are served in between.
 STEP = 20
-PAUSE_SECONDS = 10.0
+FIRST_SECONDS, PAUSE_SECONDS = 1.0, 10.0
 #: What was just finalized stays a while even where there is no room: a reorganisation may take the finalization back.
 SETTLED_SECONDS = 3600
 DAY = 86_400
@@ -46,7 +46,9 @@ class Retention(threading.Thread):
         self._shard = 0
 
     def run(self) -> None:
-        while not self._stopping.wait(PAUSE_SECONDS):
+        pause = FIRST_SECONDS
+        while not self._stopping.wait(pause):
+            pause = PAUSE_SECONDS
             try:
                 self.step(self._engine.now())
             except Exception as error:  # one bad round must not end it
