@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import uvicorn
+import uvloop
 
 from chain import deployment as deployments
 from chain import wallet as wallets
@@ -184,7 +185,8 @@ def run(path: Path) -> None:
     scheduler.start()
     log("started", workerpool=config.workerpool, hub=scheduler.services.pool.hub, host=config.host, port=config.port)
     try:
-        asyncio.run(_serve(scheduler, listener, path))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(scheduler, listener, path))
     finally:
         scheduler.stop()
         log("stopped")
