@@ -59,7 +59,8 @@ class Polls:
             ready = max(begun, min(ready, time.monotonic()))
             self._load.answered("poll", time.monotonic() - ready)
         waited = ready - begun if found else body.wait_seconds
-        return self._reply(found, waited)
+        now = engine.roll.get(wallet)
+        return self._reply(found, waited, now.reason if now is not None and not found else "")
 
     async def _wait(self, request: Request, wallet: str, body: Poll, end: float) -> tuple[list[Notification], float]:
         """(notifications, the monotonic instant since which there was something to answer)."""
@@ -98,7 +99,7 @@ class Polls:
                 self._engine.bell.keep(wallet)
         return found, since
 
-    def _reply(self, found: list[Notification], waited: float) -> Response:
+    def _reply(self, found: list[Notification], waited: float, no_work: str) -> Response:
         settings = self._settings
         spread = self._dice.uniform(1 - SPREAD, 1)
         answer = PollAnswer(
@@ -106,6 +107,7 @@ class Polls:
             server_time=self._engine.now(),
             config=settings.version,
             wait_seconds=max(1, round(settings.pool.poll_seconds * spread)),
+            no_work=no_work[:1000],
         )
         headers = {"Server-Timing": f"wait;dur={waited * 1000:.1f}"}
         return Response(answer.model_dump_json(), media_type="application/json", headers=headers)

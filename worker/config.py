@@ -54,6 +54,13 @@ class FetchLimits(_Section):
     )
 
 
+class LiveLogs(_Section):
+    """When the scheduler is first told what a program writes, and how soon again at most."""
+
+    first_seconds: float = Field(10.0, ge=0.1, le=86_400)
+    shortest_seconds: float = Field(5.0, ge=0.1, le=86_400)
+
+
 class Fees(FeeSettings):
     """What gas may cost, and what the native coin is worth."""
 
@@ -75,9 +82,11 @@ class WorkerConfig(Endpoints):
     slots: int = Field(1, ge=1, le=256)
     operator_file: Path | None = Field(None, description="says whose this worker is: pew wallet declare")
     stake_nrlc: int = Field(0, ge=0, description="kept in the escrow: what is lacking is deposited from the wallet")
+    ca_file: Path | None = Field(None, description="PEM: who may vouch for the scheduler; None: the system's")
     docker_host: str | None = None
     docker: DockerLimits = DockerLimits()
     fetch: FetchLimits = FetchLimits()
+    live_logs: LiveLogs = LiveLogs()
     fees: Fees = Fees()
     energy: EnergyConfig = EnergyConfig()
     sensors: SensorsConfig | None = None
@@ -142,6 +151,10 @@ def load(path: Path) -> WorkerConfig:
     }
     if config.operator_file is not None:
         places["operator_file"] = Path(os.path.normpath(base / config.operator_file.expanduser()))
+    if config.ca_file is not None:
+        places["ca_file"] = Path(os.path.normpath(base / config.ca_file.expanduser()))
+        if not places["ca_file"].is_file():
+            raise BadInputError(f"ca_file: there is no {places['ca_file']}", hint="copy the pool's certificate there")
     if config.energy.forecast is not None:
         forecast = Path(os.path.normpath(base / config.energy.forecast.expanduser()))
         places["energy"] = config.energy.model_copy(update={"forecast": forecast})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -54,6 +53,7 @@ class Poller:
         self._power, self._log = power, log
         self._pool: PoolConfig | None = None
         self._registered = False
+        self._no_work = ""
         self._wait_seconds = config.poll_seconds
 
     def run(self) -> None:
@@ -75,6 +75,10 @@ class Poller:
                 continue
             if answer.config and self._pool is not None and answer.config != self._pool.version():
                 self._pool = None
+            if answer.no_work != self._no_work:
+                self._no_work = answer.no_work
+                if answer.no_work:
+                    self._log.info("no_work", why=answer.no_work)
             if answer.wait_seconds is not None:
                 self._wait_seconds = min(answer.wait_seconds, self._config.poll_seconds)
             for notification in answer.notifications:
@@ -132,6 +136,7 @@ class Poller:
             free_slots=slots,
             acked=state.acked,
             energy=energy,
+            disk_mb=disk_mb(self._config),
             running=sorted(state.replicates)[:1024],
             wait_seconds=wait_seconds if presence is not Presence.ASLEEP else 0,
         )
@@ -168,12 +173,19 @@ class Reporter:
 
 
 def machine(config: WorkerConfig) -> WorkerInfo:
-    """What this worker offers to one task: its platform, processors, the memory a task may use, and the free disk."""
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    """What this worker offers to one task: its platform, and what a task may have of processors, memory and disk."""
     return WorkerInfo(
         name=config.name,
         platforms=[config.platform],
-        cpus=os.cpu_count() or 1,
+        cpus=max(1, int(config.docker.cpus)),
         memory_mb=config.docker.memory_mb,
-        disk_mb=shutil.disk_usage(config.data_dir).free // _MB,
+        disk_mb=disk_mb(config),
+        operator=config.declaration(),
     )
+
+
+def disk_mb(config: WorkerConfig) -> int:
+    """What a task may fill of the disk, MB: by the limits, and by what is free now."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(config.data_dir).free // _MB
+    return min(free, config.docker.output_mb + config.fetch.total_mb)

@@ -33,7 +33,7 @@ from worker.journal import Journal
 from worker.table import Stage
 
 _COMPUTES = frozenset({Stage.RUNNING})
-_STAKED = frozenset({Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
+_STAKED = frozenset({Stage.FINALIZING, Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,7 @@ class Power:
                 soc=None if reading.battery_soc is None else min(1.0, max(0.0, reading.battery_soc)),
                 harvest_w=_positive(reading.harvest_w),
                 load_w=_positive(reading.load_w),
+                run_seconds=self._gate.longest_run_s(reading, self._running),
                 decision=(f"{trouble}; {self._stance.words}" if trouble else self._stance.words)[:300],
             )
 

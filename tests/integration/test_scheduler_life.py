@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from chain.client import Chain
+from poco.amounts import show
 from poco.errors import Cause
 from poco.result import cid_of, error_result, on_chain_location
 from poco.states import ChainTaskStatus
@@ -137,7 +138,7 @@ def test_a_worker_without_stake_gets_nothing_and_sees_why(pool: Pool) -> None:
     assert poor.poll(wait=3) == []
     row = next(w for w in pool.status()["workers"] if w["name"] == "poor")
     missing = 3 * RLC // 10 - RLC // 100
-    assert f"deposit {missing} nRLC more" in row["no_work_because"]
+    assert f"it needs 0.3 RLC, has 0.01 RLC free; deposit {show(missing)} with" in row["no_work_because"]
     rich = pool.worker("rich").join()
     rich.do(task)
 

@@ -15,7 +15,7 @@ from typing import Any
 from worker.energy.battery import Battery
 from worker.energy.device import Device, Load
 from worker.energy.forecast import STEP_S, Forecaster
-from worker.energy.plan import lowest_ahead, project, seconds_until
+from worker.energy.plan import longest_run_s, lowest_ahead, project, seconds_until
 from worker.energy.planner import Planner
 from worker.energy.sensing import Sensing, may_sense
 from worker.energy.situation import (
@@ -28,12 +28,18 @@ from worker.energy.situation import (
     OpenStake,
     RunningTask,
     Situation,
+    floor_wh,
+    price_nrlc_per_wh,
+    rlc,
     soc_of,
+    sum_of,
 )
 from worker.energy.source import PowerReading
 
 _SNAPSHOT_VERSION = 1
 _SHORTEST_REST_S = 120.0
+#: Of the time that a reveal may take: what is left of it is for the board to start and the transaction to be mined.
+_LOOK_SHARE = 0.6
 
 
 _RANK = {Mode.ASLEEP: 0, Mode.PAUSED: 1, Mode.RESERVED: 2, Mode.WILLING: 3}
@@ -165,12 +171,14 @@ def _sleep(state: GateState, soc: float, situation: Situation, config: GateConfi
             state,
         )
     lack = battery.cutoff_soc * battery.capacity_wh - lowest
+    # a consensus that comes while it sleeps leaves its reveal window: it wakes and looks before that ends
+    look_at = situation.now + round(_LOOK_SHARE * min(stake.seconds_left for stake in situation.stakes))
     return Decision(
         Action.SLEEP,
         f"battery at {soc:.0%}: {lack:.1f} Wh are lacking to stay up until the reveal of {situation.stakes[0].task_id}",
-        until,
+        f"{until}, or it is time to look for a reveal" if look_at < resume_at else until,
         state,
-        resume_at,
+        min(resume_at, look_at),
     )
 
 
@@ -180,8 +188,8 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
     if net < config.min_net_reward_nrlc:
         return Decision(
             Action.DECLINE,
-            f"{offer.reward_nrlc} nRLC less {offer.gas_nrlc} nRLC gas leaves {net} nRLC, "
-            f"at least {config.min_net_reward_nrlc} nRLC are asked",
+            f"it does not pay: {sum_of(offer.reward_nrlc, offer.gas_nrlc)}, "
+            f"at least {rlc(config.min_net_reward_nrlc)} RLC are asked",
             "a task pays more or gas is cheaper",
             state,
         )
@@ -223,22 +231,6 @@ def _weigh(state: GateState, soc: float, offer: Offer, situation: Situation, con
         f"it is revealed, or the battery is below {config.continue_above:.0%}",
         state,
     )
-
-
-def floor_wh(battery: Battery, config: GateConfig) -> float:
-    """The stored energy that no accepted task may be planned to go below."""
-    return min(1.0, battery.cutoff_soc + config.reserve_soc) * battery.capacity_wh
-
-
-def price_nrlc_per_wh(soc: float, situation: Situation, config: GateConfig) -> float:
-    """What a watt-hour is worth now: dearer the emptier the battery and the less sun the next day brings."""
-    charge = soc
-    if situation.forecast is not None:
-        day_s = 86_400.0
-        surplus = situation.forecast.energy_wh(day_s) - 24.0 * situation.device.power_w(Load.IDLE)
-        charge += config.forecast_weight * surplus / situation.battery.capacity_wh
-    charge = min(1.0, max(0.0, charge))
-    return config.empty_nrlc_per_wh + (config.full_nrlc_per_wh - config.empty_nrlc_per_wh) * charge
 
 
 def _resume_at(situation: Situation, soc: float, goal_soc: float, load: Load) -> int | None:
@@ -339,6 +331,16 @@ class Gate:
         self._state = decision.state
         self._waits = not running and (decision.action is Action.RUN or reading.at < decision.state.rest_until)
         return decision
+
+    def longest_run_s(self, reading: PowerReading, running: tuple[RunningTask, ...]) -> int | None:
+        """The longest run that would be accepted for its energy, seconds; None where a day is not too long."""
+        soc = soc_of(reading, self._battery)
+        if soc is None:
+            return None
+        forecast = self._forecaster.forecast(reading.at, hours=48.0)
+        now, battery = int(reading.at), self._battery
+        situation = Situation(now, reading, battery, self._device, self._speed, running=running, forecast=forecast)
+        return longest_run_s(soc * battery.capacity_wh, floor_wh(battery, self._config), situation, self._config)
 
     def _planned(self, planner: Planner, situation: Situation, soc: float) -> Situation:
         """With what the plan says of the offer, or of staying up where there is none."""

@@ -89,3 +89,18 @@ def lowest_ahead(stored: float, offer: Offer | None, situation: Situation, confi
     )
     need = (computing_w * computing_s + idle_w * (seconds - computing_s)) / 3600.0
     return min(path, default=stored), need
+
+
+def longest_run_s(stored: float, floor: float, situation: Situation, config: GateConfig) -> int | None:
+    """The longest offer, seconds of the worker's clock, after which `floor` Wh are left; None for a day or more."""
+
+    def bearable(seconds: int) -> bool:
+        return lowest_ahead(stored, Offer("", float(seconds), 0), situation, config)[0] >= floor
+
+    low, high = 0, 86_400
+    if bearable(high):
+        return None
+    while high - low > max(60, low // 10):
+        middle = (low + high) // 2
+        low, high = (middle, high) if bearable(middle) else (low, middle)
+    return low

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.energy.battery import Battery
-from worker.energy.device import Device
+from worker.energy.device import Device, Load
 from worker.energy.forecast import STEP_S, Forecast
 from worker.energy.market import Market
 from worker.energy.source import PowerReading
@@ -146,3 +147,29 @@ class Decision:
     until: str
     state: GateState
     resume_at: int | None = None  # Unix seconds of the worker's clock
+
+
+def price_nrlc_per_wh(soc: float, situation: Situation, config: GateConfig) -> float:
+    """What a watt-hour is worth now: dearer the emptier the battery and the less sun the next day brings."""
+    charge = soc
+    if situation.forecast is not None:
+        day_s = 86_400.0
+        surplus = situation.forecast.energy_wh(day_s) - 24.0 * situation.device.power_w(Load.IDLE)
+        charge += config.forecast_weight * surplus / situation.battery.capacity_wh
+    charge = min(1.0, max(0.0, charge))
+    return config.empty_nrlc_per_wh + (config.full_nrlc_per_wh - config.empty_nrlc_per_wh) * charge
+
+
+def sum_of(reward_nrlc: int, gas_nrlc: int) -> str:
+    """What a task brings, for people: "reward 0.1 RLC - gas 0.14 RLC = -0.04 RLC"."""
+    return f"reward {rlc(reward_nrlc)} RLC - gas {rlc(gas_nrlc)} RLC = {rlc(reward_nrlc - gas_nrlc)} RLC"
+
+
+def rlc(nrlc: int) -> str:
+    """nRLC as a number of RLC, without needless digits."""
+    return f"{Decimal(nrlc).scaleb(-9).normalize():f}"
+
+
+def floor_wh(battery: Battery, config: GateConfig) -> float:
+    """The stored energy that no accepted task may be planned to go below."""
+    return min(1.0, battery.cutoff_soc + config.reserve_soc) * battery.capacity_wh

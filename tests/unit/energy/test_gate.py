@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from worker.energy.battery import Battery
 from worker.energy.device import BOARDS, Load
 from worker.energy.forecast import STEP_S, Forecast
-from worker.energy.gate import decide, floor_wh
+from worker.energy.gate import decide
+from worker.energy.plan import longest_run_s, lowest_ahead
 from worker.energy.situation import (
     Action,
     GateConfig,
@@ -22,6 +23,7 @@ from worker.energy.situation import (
     OpenStake,
     RunningTask,
     Situation,
+    floor_wh,
 )
 from worker.energy.source import PowerReading
 
@@ -271,3 +273,14 @@ def test_a_sleep_that_pays_is_slept_to_its_end_then_it_listens_before_the_next()
     assert later.resume_at == NOW + 840
     for busy in ({"running": (RunningTask("0x02", 60.0),)}, {"stakes": (OpenStake("0x03", 60.0),)}):
         assert decide(GateState(), situation(0.6, rest_s=900.0, **busy), CONFIG).action is Action.RUN
+
+
+@pytest.mark.parametrize("soc", [0.3, 0.5, 0.7])
+def test_the_longest_run_that_is_announced_is_what_would_be_accepted(soc: float) -> None:
+    config, now = GateConfig(), situation(soc)
+    stored, floor = soc * BATTERY.capacity_wh, floor_wh(BATTERY, config)
+    longest = longest_run_s(stored, floor, now, config)
+    assert longest is not None
+    assert longest == 0 or lowest_ahead(stored, Offer("", float(longest), 0), now, config)[0] >= floor
+    beyond = Offer("", longest * 1.2 + 120.0, 0)
+    assert lowest_ahead(stored, beyond, now, config)[0] < floor
