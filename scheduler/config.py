@@ -13,6 +13,7 @@ from chain.settings import Endpoints, FeeSettings
 from poco.errors import BadInputError
 from poco.wire import Address
 from scheduler import postgres
+from scheduler.offers import Template
 from scheduler.owners import OwnerRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -72,6 +73,8 @@ class Config(Endpoints):
     retention: Keep = Keep()
     #: wallets that may log in; all where empty
     allowed_workers: list[Address] = Field(default_factory=list)
+    #: what the pool sells: the scheduler keeps an order for each of these in its book
+    orders: tuple[Template, ...] = ()
     #: whose workers are taken for one owner's: no owner gets two votes on a task
     owners: OwnerRule = OwnerRule()
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from web3.exceptions import Web3Exception
 
 from chain.client import Chain
@@ -78,6 +78,11 @@ class OrderBook:
                     raise BadInputError(f"{owner} has {of_one} orders in the book", hint="use orders of larger volume")
                 db.execute(insert(t.orders).values(**row))
         return {"ok": True, "published": self._shown(known or row, remaining)}
+
+    def withdraw(self, order_hash: str) -> None:
+        """List it no longer. Who has a copy can match it until it is closed on chain."""
+        with self._store.write() as db:
+            db.execute(delete(t.orders).where(t.orders.c.hash == order_hash))
 
     def get(self, kind: str, order_hash: str) -> dict[str, Any] | None:
         """One order, also one of which nothing is left."""

@@ -37,6 +37,7 @@ from scheduler.retention import Retention
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
 from scheduler.signals import Signals
+from scheduler.standing import Standing
 from scheduler.store import Store
 from scheduler.uploads import Uploads
 from scheduler.views import Views
@@ -82,7 +83,14 @@ class Scheduler:
             self.engine.elsewhere = self.signals.tell
         self.clock = Clock(self.engine, lambda: self.replica.leading, lambda: self.replica.ready)
         book = OrderBook(self.store, self.chain)
-        views = Views(self.engine, self.chain, self.replica, book)
+        self.standing = Standing(
+            self.engine,
+            book,
+            config.workerpool,
+            templates=lambda: self.services.settings.config.orders,
+            leading=lambda: self.replica.leading is not None,
+        )
+        views = Views(self.engine, self.chain, self.replica, book, self.standing)
         load = Load(open_files(config.max_open_polls))
         pool = PoolConfig(
             protocol=PROTOCOL,
@@ -156,12 +164,12 @@ class Scheduler:
         self.replica.start()
         if self.signals is not None:
             self.signals.start()
-        for thread in (self.clock, self.services.results.retention):
+        for thread in (self.clock, self.standing, self.services.results.retention):
             thread.start()
 
     def stop(self) -> None:
         """Stop the threads and let go of the data."""
-        for thread in (self.services.results.retention, self.clock, self.replica):
+        for thread in (self.services.results.retention, self.standing, self.clock, self.replica):
             thread.stop()
         if self.signals is not None:
             self.signals.stop()

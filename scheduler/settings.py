@@ -15,6 +15,7 @@ CHANGEABLE = frozenset(
         "allowed_workers",
         "max_open_polls",
         "retention",
+        "orders",
     }
 )
 

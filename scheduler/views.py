@@ -18,6 +18,7 @@ from scheduler.engine import Engine
 from scheduler.orderbook import OrderBook
 from scheduler.presence import Seen
 from scheduler.replica import Replica
+from scheduler.standing import Standing
 
 MONEY_SECONDS = 2
 
@@ -25,11 +26,12 @@ MONEY_SECONDS = 2
 class Views:
     """Reads only; nothing secret is in what it returns."""
 
-    def __init__(self, engine: Engine, chain: Chain, replica: Replica, book: OrderBook) -> None:
+    def __init__(self, engine: Engine, chain: Chain, replica: Replica, book: OrderBook, standing: Standing) -> None:
         self._engine = engine
         self._chain = chain
         self._replica = replica
         self._book = book
+        self._standing = standing
         self._lock = threading.Lock()
         self._money: tuple[float, dict[str, Any]] = (0.0, {})
 
@@ -66,6 +68,7 @@ class Views:
             "workers": [self._worker(seen, running.get(seen.wallet, [])) for seen in self._engine.roll.all()],
             "outbox": {"waiting": waiting, "trouble": self._replica.sending_trouble, "errors": errors},
             "money": self.money(),
+            "orders": self._standing.rows,
         }
 
     def task(self, task_id: str) -> dict[str, Any] | None:
