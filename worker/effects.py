@@ -20,6 +20,7 @@ from worker.chain import PoolChain, RefusalError
 from worker.config import WorkerConfig
 from worker.core import Facts, Happened, Replicate, about
 from worker.energy import Decision, Offer
+from worker.energy.situation import sum_of
 from worker.finishing import Finisher, facts_of, persist
 from worker.journal import ContainerRow, Journal, ResultRow
 from worker.link import Link
@@ -130,8 +131,8 @@ class Performer:
         taken = decision.action == "run"
         self.log.info(
             "offer_taken" if taken else "offer_declined",
-            task=replicate.task_id, reward_nrlc=facts.reward_nrlc, gas_nrlc=facts.gas_nrlc,
-            stake_nrlc=facts.stake_nrlc, reason=decision.reason,
+            task=replicate.task_id, brings=sum_of(facts.reward_nrlc, facts.gas_nrlc), reward_nrlc=facts.reward_nrlc,
+            gas_nrlc=facts.gas_nrlc, stake_nrlc=facts.stake_nrlc, reason=decision.reason,
         )  # fmt: skip
         if taken:
             return about(replicate, What.ADMITTED)
@@ -170,7 +171,7 @@ class Performer:
 
     def _run(self, replicate: Replicate, stop: threading.Event) -> Happened:
         control = self._control(replicate, stop.is_set)
-        with Tail(self.link, self.runner, self.log, replicate, control):
+        with Tail(self.link, self.runner, replicate, control, self.config.live_logs):
             self.runner.run(self._spec(replicate), control)
         row = self.journal.container(replicate.task_id, replicate.run)
         if row is not None:

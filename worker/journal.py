@@ -71,6 +71,7 @@ class SentTransaction:
     raw: bytes
     state: str
     block: int | None
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class Journal(Database):
         return [
             {
                 "task_id": task, "stage": stage, "began": began, "changed": changed,
-                "digest": json.loads(body)["digest"], "cause": json.loads(body)["cause"],
+                **{name: json.loads(body)[name] for name in ("digest", "cause", "facts")},
                 "reward_nrlc": reward, "seized_nrlc": seized, "chain_status": status,
             }
             for task, stage, began, changed, body, reward, seized, status in rows
@@ -238,7 +239,7 @@ class Journal(Database):
     def transaction_prepared(self, task_id: str, step: str, tx_hash: str, raw: bytes, now: int) -> None:
         """Keep a signed transaction before it is sent."""
         self._write(
-            "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?, 'OPEN', NULL, NULL)",
+            "INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?, ?, 'OPEN', NULL, NULL)",
             tx_hash, task_id, step, raw, now,
         )  # fmt: skip
 
@@ -253,7 +254,7 @@ class Journal(Database):
     def sent(self, task_id: str, step: str) -> list[SentTransaction]:
         """The transactions of one step of a task, newest first."""
         rows = self._rows(
-            "SELECT tx_hash, task_id, step, raw, state, block FROM transactions WHERE task_id = ? AND step = ?"
+            "SELECT tx_hash, task_id, step, raw, state, block, at FROM transactions WHERE task_id = ? AND step = ?"
             " ORDER BY rowid DESC",
             task_id, step,
         )  # fmt: skip
@@ -262,7 +263,7 @@ class Journal(Database):
     def open_transactions(self) -> list[SentTransaction]:
         """What was signed and is not known to be mined, oldest first."""
         rows = self._rows(
-            "SELECT tx_hash, task_id, step, raw, state, block FROM transactions WHERE state = 'OPEN' ORDER BY rowid"
+            "SELECT tx_hash, task_id, step, raw, state, block, at FROM transactions WHERE state = 'OPEN' ORDER BY rowid"
         )
         return [SentTransaction(*row) for row in rows]
 
@@ -339,9 +340,9 @@ class Journal(Database):
         self._write("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?)", task_id, run, location, callback)
 
     def delivery(self, task_id: str, run: int) -> tuple[str, bytes] | None:
-        """(location, callback data) of a result that was delivered, or was about to be."""
+        """(location, callback data) of a result that was, or was about to be, delivered."""
         rows = self._rows("SELECT location, callback FROM deliveries WHERE task_id = ? AND run = ?", task_id, run)
-        return (str(rows[0][0]), bytes(rows[0][1])) if rows else None
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def expected_seconds(self, app: str) -> float | None:
         """How long the app's last run computed; None where it never ran here."""

@@ -38,6 +38,7 @@ from poco.wire import (
     WorkerInfo,
     login_typed_data,
 )
+from worker.transport import Connections, within
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
@@ -92,10 +93,14 @@ class Link:
         url: the scheduler's base URL.
         wallet: signs the login.
         chain_id, hub, workerpool: what the scheduler must say it serves; a session is valid for these alone.
+        ca_file: PEM of who may vouch for an https scheduler; None: the system's.
     """
 
-    def __init__(self, url: str, wallet: Wallet, chain_id: int, hub: str, workerpool: str) -> None:
+    def __init__(
+        self, url: str, wallet: Wallet, chain_id: int, hub: str, workerpool: str, *, ca_file: Path | None = None
+    ) -> None:
         self._url = url
+        self._ca_file = ca_file
         self._wallet = wallet
         self._expected = (chain_id, hub, workerpool)
         self._token: str | None = None
@@ -234,10 +239,10 @@ class Link:
                         self._token = None
         raise SchedulerDownError("the scheduler does not accept the session it has just given")
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
+    def _session(self) -> Connections:
+        session: Connections | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = Connections(self._ca_file)
         return session
 
     def _call(
@@ -279,10 +284,11 @@ class Link:
             headers |= {"Content-Type": "application/zip", "Content-Length": str(body.size), **body.headers}
             data = body
         end = time.monotonic() + seconds
+        session = self._session()
         try:
-            with self._session().request(
+            with within(seconds + _CONNECT_SECONDS), session.request(
                 method, self._url + path, data=data, headers=headers, stream=True, allow_redirects=False,
-                timeout=(_CONNECT_SECONDS, seconds),
+                timeout=(_CONNECT_SECONDS, seconds), verify=session.ca_file,
             ) as got:  # fmt: skip
                 content = _read(got, end)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:

@@ -13,6 +13,9 @@ from poco.ids import authorization_hash, result_hash, result_seal, task_id
 from poco.result import digest, error_result
 from worker.core import Replicate
 
+#: Half the order of secp256k1: of the two signatures that mean the same, contracts take the one with s up to this.
+_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -33,6 +36,12 @@ def check_authorization(replicate: Replicate, worker: str, pool_owner: str) -> N
         raise BadInputError(
             f"task {replicate.task_id} is not number {replicate.index} of deal {replicate.deal_id}",
             hint="the scheduler mixes up tasks: tell its operator",
+        )
+    if int(replicate.authorization[66:130], 16) > _HALF_ORDER:
+        raise BadInputError(
+            "the authorisation is the malleable twin of a signature: the contracts refuse it",
+            hint="do not work for this scheduler: it does not sign, it copies",
+            code="WRONG_AUTHORIZATION",
         )
     message = authorization_hash(worker, replicate.task_id, replicate.enclave_challenge)
     signer = recover_message(message, replicate.authorization)

@@ -24,11 +24,20 @@ def read(config: WorkerConfig) -> dict[str, Any]:
             "platform": config.platform,
             "energy": journal.energy_snapshot("summary"),
             "earnings": {**earnings, "gas_wei": journal.gas_wei()},
-            "tasks": journal.tasks(),
+            "tasks": [_told(task) for task in journal.tasks()],
             **_sensors(config),
         }
     finally:
         journal.close()
+
+
+def _told(task: dict[str, Any]) -> dict[str, Any]:
+    """A task with what it was taken for: nRLC of reward, of gas, and what that leaves."""
+    facts = task.pop("facts")
+    if facts is None:
+        return {**task, "expected": None}
+    reward, gas = facts["reward_nrlc"], facts["gas_nrlc"]
+    return {**task, "expected": {"reward_nrlc": reward, "gas_nrlc": gas, "net_nrlc": reward - gas}}
 
 
 def _sensors(config: WorkerConfig) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _sleep(state: GateState, soc: float, situation: Situation, config: GateConfi
         )
     lack = battery.cutoff_soc * battery.capacity_wh - lowest
     # a consensus that comes while it sleeps leaves its reveal window: it wakes and looks before that ends
-    look_at = situation.now + round(_LOOK_SHARE * min(stake.seconds_left for stake in situation.stakes))
+    look_at = situation.now + max(1, round(_LOOK_SHARE * min(stake.seconds_left for stake in situation.stakes)))
     return Decision(
         Action.SLEEP,
         f"battery at {soc:.0%}: {lack:.1f} Wh are lacking to stay up until the reveal of {situation.stakes[0].task_id}",

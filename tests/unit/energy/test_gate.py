@@ -284,3 +284,22 @@ def test_the_longest_run_that_is_announced_is_what_would_be_accepted(soc: float)
     assert longest == 0 or lowest_ahead(stored, Offer("", float(longest), 0), now, config)[0] >= floor
     beyond = Offer("", longest * 1.2 + 120.0, 0)
     assert lowest_ahead(stored, beyond, now, config)[0] < floor
+
+
+def test_a_sleep_with_a_stake_open_ends_before_a_reveal_could_be_missed() -> None:
+    """However empty the battery, and whatever the sun: consensus may come while the device sleeps."""
+    empty = situation(0.10, stakes=(OpenStake("0x01", 600.0), OpenStake("0x02", 3600.0)))
+    decision = decide(GateState(Mode.ASLEEP), empty, GateConfig())
+    assert decision.action is Action.SLEEP
+    assert decision.resume_at is not None
+    assert empty.now < decision.resume_at <= empty.now + 0.6 * 600
+    assert "time to look for a reveal" in decision.until
+    at_rest = decide(GateState(Mode.ASLEEP), replace(empty, stakes=()), GateConfig())
+    assert at_rest.resume_at is not None and at_rest.resume_at > decision.resume_at
+
+
+def test_a_task_that_does_not_pay_is_declined_with_the_sum() -> None:
+    offer = Offer("0x01", 60.0, 100_000_000, 140_000_000)
+    decision = decide(GateState(Mode.WILLING), situation(0.9, offer=offer), GateConfig())
+    assert decision.action is Action.DECLINE
+    assert decision.reason == ("it does not pay: reward 0.1 RLC - gas 0.14 RLC = -0.04 RLC, at least 0 RLC are asked")

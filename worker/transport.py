@@ -1,0 +1,89 @@
+"""HTTP as the link needs it: a whole request ends in time, whatever the other side does with its bytes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_local = threading.local()
+
+
+class _Known:
+    """A connection that this thread can be cut off from."""
+
+    def request(self, *given: Any, **named: Any) -> None:
+        holder: list[Any] | None = getattr(_local, "connections", None)
+        if holder is not None:
+            holder.append(self)
+        super().request(*given, **named)  # type: ignore[misc]
+
+
+class _Plain(_Known, HTTPConnection):
+    pass
+
+
+class _Secure(_Known, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *given: Any, **named: Any) -> None:
+        super().init_poolmanager(*given, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+
+class Connections(requests.Session):
+    """Connections of one thread.
+
+    Args:
+        ca_file: PEM of who may vouch for the server; None: the system's.
+    """
+
+    def __init__(self, ca_file: Path | None = None) -> None:
+        super().__init__()
+        self.ca_file: str | bool = str(ca_file) if ca_file is not None else True
+        self.auth = _as_it_is  # a .netrc of the operator's is not for the scheduler
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Cut this thread's connection when time is up: a socket's own timeout begins anew with every byte that drips."""
+    connections: list[Any] = []
+    _local.connections = connections
+
+    def cut() -> None:
+        for connection in connections:
+            with suppress(OSError, AttributeError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _local.connections = None
