@@ -56,6 +56,17 @@ def _errors() -> dict[bytes, dict[str, Any]]:
     return {function_abi_to_4byte_selector({**e, "type": "function"}): e for e in entries}  # type: ignore[arg-type]
 
 
+@cache
+def _functions() -> dict[bytes, str]:
+    entries = [e for name in CONTRACTS for e in load(name) if e["type"] == "function"]
+    return {function_abi_to_4byte_selector(e): e["name"] for e in entries}  # type: ignore[arg-type]
+
+
+def function_of(data: bytes) -> str:
+    """The name of the function that a transaction calls; "the transaction" where it is none of ours."""
+    return _functions().get(data[:4], "the transaction")
+
+
 def plain(kind: str, value: Any) -> Any:
     """An ABI value in the project's forms: checksum address, `0x` id, bytes, int, text."""
     if kind == "address":

@@ -42,7 +42,7 @@ _BEHIND = re.compile(
 _WIDE = re.compile(
     r"more than|too many|too large|too big|exceed|range|limit|timed? ?out|response size|narrow|10000|10,000", re.I
 )
-_BROKEN_CODES = frozenset({-32700, -32600})
+_INTERNAL = -32603
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}\Z")
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
@@ -95,7 +95,7 @@ def _judge_error(error: dict[str, Any], method: str) -> None:
         raise FaultError(Kind.BUSY, message[:100])
     if _BEHIND.search(message):
         raise FaultError(Kind.BEHIND, message[:100])
-    if code in _BROKEN_CODES:
+    if code == _INTERNAL and "data" not in error and "revert" not in message.lower():
         raise FaultError(Kind.BROKEN, message[:100])
 
 

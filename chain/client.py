@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from eth_abi.abi import decode
 from web3 import Web3
-from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception
+from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
 from web3.types import FilterParams
 
 from chain import abi
+from chain.answers import too_wide
 from chain.deployment import Deployment
 from chain.endpoints import Endpoints, Head
 from chain.model import Account, App, Category, Contribution, Dataset, Deal, Event, Part, Task, Workerpool
@@ -23,6 +23,10 @@ from poco.states import ChainTaskStatus, ContributionStatus
 
 class ChainUnreachableError(PewError):
     """The node does not answer; nothing is known of what was asked."""
+
+
+class LogsTooWideError(PewError):
+    """The node refuses a log query because it covers too much."""
 
 
 class Chain:
@@ -46,7 +50,8 @@ class Chain:
         self.rpc_url = urls[0]
         self.deployment = deployment
         self.settings = settings or ChainSettings()
-        self.endpoints = Endpoints(urls, deployment.chain_id, self.settings, log)
+        self.log: Callable[..., None] = log or (lambda *_, **__: None)
+        self.endpoints = Endpoints(urls, deployment.chain_id, self.settings, self.log)
         self.web3 = Web3(self.endpoints)
         self.hub = self.contract("hub", deployment.hub)
         self.rlc = self.contract("rlc", deployment.rlc)
@@ -79,10 +84,6 @@ class Chain:
                 f"there is no hub at {self.deployment.hub}",
                 hint="the chain was started anew: deploy again (brownie run deploy --network <id>)",
             )
-
-    def agreed(self) -> AbstractContextManager[None]:
-        """What this thread reads in here decides about money: two endpoints must say the same, where there are two."""
-        return self.endpoints.agreement()
 
     def head(self) -> Head:
         """The newest block that any endpoint has."""
@@ -141,8 +142,9 @@ class Chain:
         return Deal(deal_id, app, dataset, workerpool, trust, category, to_hex(tag), *rest)
 
     def task(self, task_id: str) -> Task:
-        """A task that nobody initialized has status UNSET and zeros."""
-        raw = self._call(self.hub.functions.viewTask(to_bytes(task_id, 32)))
+        """A task that nobody initialized has status UNSET and zeros. It decides about money: two endpoints agree."""
+        with self.endpoints.agreement():
+            raw = self._call(self.hub.functions.viewTask(to_bytes(task_id, 32)))
         status, deal, index, reference, contribution, reveal, final, consensus, revealed, winners = raw[:10]
         return Task(
             id=task_id,
@@ -162,9 +164,10 @@ class Chain:
         )
 
     def contribution(self, task_id: str, worker: str) -> Contribution:
-        status, digest, seal, challenge, weight = self._call(
-            self.hub.functions.viewContribution(to_bytes(task_id, 32), worker)
-        )
+        """What a worker has staked on a task. It decides about money: two endpoints must agree."""
+        with self.endpoints.agreement():
+            found = self._call(self.hub.functions.viewContribution(to_bytes(task_id, 32), worker))
+        status, digest, seal, challenge, weight = found
         return Contribution(ContributionStatus(status), to_hex(digest), to_hex(seal), challenge, weight)
 
     def app(self, where: str) -> App:
@@ -208,7 +211,13 @@ class Chain:
             "toBlock": last,
             "topics": [wanted],
         }
-        found = self.ask(lambda: self.web3.eth.get_logs(query))
+        try:
+            found = self.ask(lambda: self.web3.eth.get_logs(query))
+        except Web3RPCError as error:
+            said = (error.rpc_response or {}).get("error", {})
+            if too_wide(dict(said) if isinstance(said, dict) else {}, "eth_getLogs"):
+                raise LogsTooWideError(f"the node does not answer for so many blocks: {error}") from None
+            raise PewError(f"logs: {error}", hint="check the node", code="CHAIN_ERROR") from None
         return [decode_log(log) for log in found if not log.get("removed")]
 
     def _entry(self, kind: str, where: str, registry: str) -> Any:

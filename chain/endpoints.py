@@ -70,12 +70,10 @@ class Endpoints(JSONBaseProvider):
         log: told of what begins and ends: (event, fields).
     """
 
-    def __init__(
-        self, urls: Sequence[str], chain_id: int, settings: ChainSettings, log: Callable[..., None] | None = None
-    ) -> None:
+    def __init__(self, urls: Sequence[str], chain_id: int, settings: ChainSettings, log: Callable[..., None]) -> None:
         super().__init__()
         self.settings = settings
-        self._log = log or (lambda *_, **__: None)
+        self._log = log
         self._nodes = [Node(url, chain_id, settings.request_seconds, self._log) for url in urls]
         self._lock = threading.Lock()
         self._looking = threading.Lock()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from web3.exceptions import Web3RPCError
 
 from chain.client import Chain
+from chain.settings import FeeSettings
 from poco.errors import PewError
 
 _GWEI = 10**9
@@ -27,10 +28,23 @@ class FeesTooHighError(PewError):
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """`multiplier` of what the node asks now, as room for what it asks a few blocks later; never above `cap_wei`."""
+    """`multiplier` of what the node asks now, as room for what it asks a few blocks later; never above `cap_wei`.
+
+    What is urgent, because a stake is lost without it, may cost up to `emergency_cap_wei`.
+    """
 
     multiplier: float = 1.3
     cap_wei: int = 22_000_000_000
+    emergency_cap_wei: int = 200_000_000_000
+
+    @classmethod
+    def of(cls, settings: FeeSettings) -> FeePolicy:
+        """As a configuration says it, in gwei."""
+        return cls(settings.multiplier, int(settings.cap_gwei * _GWEI), int(settings.emergency_cap_gwei * _GWEI))
+
+    def cap(self, *, urgent: bool) -> int:
+        """Wei for a unit of gas, at most."""
+        return max(self.cap_wei, self.emergency_cap_wei) if urgent else self.cap_wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,7 @@ class Fee:
         return {"type": 2, "maxFeePerGas": self.limit, "maxPriorityFeePerGas": self.tip}
 
 
-def fee(chain: Chain, policy: FeePolicy) -> Fee:
+def fee(chain: Chain, policy: FeePolicy, *, urgent: bool = False) -> Fee:
     """The fee for a transaction that is sent now.
 
     With a base fee the limit leaves room for its doubling, which takes six full blocks in a row; what is not used is
@@ -61,18 +75,18 @@ def fee(chain: Chain, policy: FeePolicy) -> Fee:
     Raises:
         FeesTooHighError: the chain asks more than the cap.
     """
-    eth = chain.web3.eth
+    eth, cap = chain.web3.eth, policy.cap(urgent=urgent)
     base = chain.ask(lambda: eth.get_block("latest")).get("baseFeePerGas")
     if base is None:
         asked = int(chain.ask(lambda: eth.gas_price))
-        if asked > policy.cap_wei:
-            raise FeesTooHighError(asked, policy.cap_wei)
-        return Fee(min(int(asked * policy.multiplier), policy.cap_wei))
+        if asked > cap:
+            raise FeesTooHighError(asked, cap)
+        return Fee(min(int(asked * policy.multiplier), cap))
     try:
         tip = int(chain.ask(lambda: eth.max_priority_fee))
     except Web3RPCError:
         tip = _USUAL_TIP
-    if base > policy.cap_wei:
-        raise FeesTooHighError(int(base), policy.cap_wei)
-    limit = min(2 * int(base) + tip, policy.cap_wei)
+    if base > cap:
+        raise FeesTooHighError(int(base), cap)
+    limit = min(2 * int(base) + tip, cap)
     return Fee(limit, min(tip, limit))

@@ -25,9 +25,7 @@ class ChainSettings(_Section):
     confirmations: int | None = Field(
         None, ge=1, le=1000, description="blocks, its own included, until a transaction counts as mined (3; local: 1)"
     )
-    quorum: bool = Field(
-        True, description="what decides about money is believed of two endpoints, where there are two"
-    )
+    quorum: bool = Field(True, description="what decides about money is believed of two endpoints, where there are two")
     request_seconds: float = Field(20.0, gt=0, le=300)
     stuck_seconds: float = Field(
         60.0, gt=0, le=86_400, description="a transaction not mined after this is sent again at a higher fee"

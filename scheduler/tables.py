@@ -195,11 +195,29 @@ outbox = Table(
     Column("location", Text),
     Column("status", String(8), nullable=False, index=True),
     Column("not_before", BigInteger, nullable=False),
+    #: the step that its transaction was sent for, and which of them was mined
+    Column("step", String(80), index=True),
     Column("tx_hash", String(66)),
-    Column("raw", LargeBinary),
+    #: it shares no transaction: one that it shared was refused
+    Column("alone", Boolean, nullable=False, server_default="0"),
     Column("error", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+)
+
+#: Every transaction that the pool's wallet has signed. Those of one step bear one nonce; `state` is OPEN, MINED,
+#: REVERTED or GONE.
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("hash", String(66), primary_key=True),
+    Column("step", String(80), nullable=False, index=True),
+    Column("nonce", BigInteger, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("state", String(8), nullable=False, index=True),
+    Column("block", BigInteger),
+    Column("cost_wei", String(78)),
 )
 
 orders = Table(

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from chain.abi import TASK_EVENTS
 from chain.client import Chain
+from chain.logs import LogReader
 from chain.model import Event
 from poco import params
 from poco.consensus import weight
 from poco.deadlines import REVEAL_RATIO
 from poco.errors import PewError
-from poco.result import on_chain_location
 from scheduler import model as m
-from scheduler import store
+from scheduler import reorgs, store
 from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.log import log
+from scheduler.reorgs import meaning
 
-#: As many blocks as a node is asked for at once.
-RANGE = 1000
-#: So many block hashes are kept: a chain that takes back more is read anew from its oldest known block.
-KEPT_BLOCKS = 128
+#: Nodes may know a block before they know its logs: it is read again for so long.
+RECHECK_SECONDS = 10.0
+#: So many blocks are read again at the start.
+RECHECK_BLOCKS = 8
+#: Tasks of a new deal, and events, in one write to the store.
+TASKS_TOGETHER = 500
+EVENTS_TOGETHER = 50
 
 
 class Watcher(threading.Thread):
@@ -49,6 +55,9 @@ class Watcher(threading.Thread):
         self.trouble = ""
         #: the last block that was read; -1 before the first
         self.block = -1
+        self._reader = LogReader(chain, TASK_EVENTS)
+        #: first block of what was read, and when: not long ago
+        self._fresh: list[tuple[int, float]] = []
         #: whether everything up to the chain's end has been read at least once
         self.caught_up = False
 
@@ -82,90 +91,105 @@ class Watcher(threading.Thread):
             self.trouble = trouble
 
     def _read(self) -> None:
+        stale = self._chain.stale(time.time())
+        if stale:
+            raise PewError(f"out of service: {stale}", hint="the nodes do not follow the chain", code="OUT_OF_SERVICE")
+        common = reorgs.agreed(self._engine, self._chain)
+        self.block = common
+        first = self._again_from(common)
         head = self._chain.block_number()
-        first = self._agreed() + 1
         while first <= head and not self._stopping.is_set():
-            last = min(first + RANGE - 1, head)
-            _, last_hash, _ = self._chain.block(last)
-            events = self._chain.logs(first, last, TASK_EVENTS)
-            if self._chain.block(last)[1] != last_hash:
+            found = self._reader.read(first, head)
+            if found is None:
                 return  # the chain is just changing its mind: look again
-            for event in merged(events):
-                self._take(event)
+            events, last, last_hash = found
+            self._chain.endpoints.require(last)
+            self._take(merged(events))
+            marks = {**{event.block: event.block_hash for event in events}, last: last_hash}
             with self._engine.store.write() as db:
-                _mark(db, last, last_hash)
-                for event in events:
-                    _mark(db, event.block, event.block_hash)
+                reorgs.mark(db, marks)
                 store.set_meta(db, "block", str(last))
-            self.block = last
+            if last > self.block:
+                self._fresh.append((self.block + 1, time.monotonic()))
+                self.block = last
             first = last + 1
 
-    # --- reorganisations
-
-    def _agreed(self) -> int:
-        """The last block read that is still part of the chain; what came after it is rolled back."""
-        with self._engine.store.read() as db:
-            said = store.get_meta(db, "block")
-            known = [(r.number, r.hash) for r in db.execute(select(t.blocks).order_by(t.blocks.c.number.desc()))]
-        if said is None:
-            return self._chain.deployment.block - 1
-        agreed = self._chain.deployment.block - 1
-        head = self._chain.block_number()
-        for number, known_hash in known:
-            if number <= head and self._chain.block(number)[1] == known_hash:
-                agreed = number
-                break
-        if known and agreed < known[0][0]:
-            self._roll_back(agreed)
-        self.block = agreed
-        return agreed
-
-    def _roll_back(self, agreed: int) -> None:
-        log("reorganisation", level="warning", agreed_block=agreed)
-        effects: list[m.Effect] = []
-        with self._engine.store.write() as db:
-            gone = t.events.c.block > agreed
-            touched = set(db.scalars(select(t.events.c.task_id).where(gone, t.events.c.task_id.is_not(None))))
-            db.execute(delete(t.events).where(gone))
-            db.execute(delete(t.blocks).where(t.blocks.c.number > agreed))
-            store.set_meta(db, "block", str(agreed))
-            for task_id in sorted(touched):
-                effects += self._engine.apply_in(db, task_id, m.RolledBack())
-                kept = select(t.events).where(t.events.c.task_id == task_id)
-                for row in db.execute(kept.order_by(t.events.c.block, t.events.c.log_index)).mappings():
-                    again = self._event(row["name"], row["args"])
-                    if again is not None:
-                        effects += self._engine.apply_in(db, task_id, again)
-        self._engine.announce(effects)
+    def _again_from(self, common: int) -> int:
+        """The first block to read: what was read just now is read again, its logs may have come late."""
+        if not self.caught_up:
+            self._fresh = [(common + 1 - RECHECK_BLOCKS, time.monotonic())]
+        oldest = time.monotonic() - RECHECK_SECONDS
+        self._fresh = [(block, at) for block, at in self._fresh if at > oldest and block <= common]
+        first = min((block for block, _ in self._fresh), default=common + 1)
+        return max(min(first, common + 1), self._chain.deployment.block)
 
     # --- events
 
-    def _take(self, event: Event) -> None:
-        """Store one event and what follows from it, once."""
-        if event.name == "SchedulerNotice":
-            if event.args["workerpool"] == self._pool:
+    def _take(self, events: Sequence[Event]) -> None:
+        """Store events and what follows from them, each once; a new deal before what concerns its tasks."""
+        waiting: list[Event] = []
+        for event in events:
+            if event.name != "SchedulerNotice":
+                waiting.append(event)
+            elif event.args["workerpool"] == self._pool:
+                self._take_tasks(waiting)
                 self._take_deal(event)
-            return
-        task_id = str(event.args["taskid"])
-        with self._engine.store.read() as db:
-            task = store.load_task(db, task_id)
-            if task is None or _known(db, self._chain.deployment.chain_id, event):
-                return
-        args = _args(event)
+                waiting = []
+        self._take_tasks(waiting)
+
+    def _take_tasks(self, events: Sequence[Event]) -> None:
+        for start in range(0, len(events), EVENTS_TOGETHER):
+            chunk = [e for e in events[start : start + EVENTS_TOGETHER] if "taskid" in e.args]
+            with self._engine.store.read() as db:
+                ids = {str(event.args["taskid"]) for event in chunk}
+                query = select(t.tasks.c.id, t.tasks.c.run_seconds).where(t.tasks.c.id.in_(ids))
+                seconds = {row.id: row.run_seconds for row in db.execute(query)}
+                known = _known(db, self._chain.deployment.chain_id, chunk)
+            new = [e for e in chunk if e.args["taskid"] in seconds and (e.tx_hash, e.log_index) not in known]
+            # rising ids: whoever changes several tasks takes them in this order
+            new.sort(key=lambda event: str(event.args["taskid"]))
+            if new:
+                self._apply([(event, self._arguments(event, seconds)) for event in new])
+
+    def _arguments(self, event: Event, seconds: dict[str, int]) -> dict[str, Any]:
+        """An event's arguments as they are kept, with what the chain says beside it."""
+        args = _plain(event)
         if event.name == "TaskConsensus":
-            args["reveal_deadline"] = self._chain.block(event.block)[2] + REVEAL_RATIO * task.run_seconds
+            run_seconds = seconds[str(event.args["taskid"])]
+            args["reveal_deadline"] = self._chain.block(event.block)[2] + REVEAL_RATIO * run_seconds
         elif event.name == "TaskContribute":
             args["weight"] = weight(self._chain.score(str(event.args["worker"])))
-        meant = self._event(event.name, args)
-        if meant is None:
-            return
-        with self._engine.store.write() as db:
-            _remember(db, self._chain.deployment.chain_id, event, args, task_id)
-            effects = self._engine.apply_in(db, task_id, meant)
-        self._engine.announce(effects)
+        return args
+
+    def _apply(self, events: Sequence[tuple[Event, dict[str, Any]]]) -> None:
+        def work(db: Connection) -> list[m.Effect]:
+            effects: list[m.Effect] = []
+            for event, args in events:
+                task_id = str(event.args["taskid"])
+                _remember(db, self._chain.deployment.chain_id, event, args, task_id)
+                meant = meaning(event.name, args)
+                if meant is not None:
+                    effects += self._engine.apply_in(db, task_id, meant)
+            return effects
+
+        self._engine.announce(self._engine.store.transact(work))
 
     def _take_deal(self, event: Event) -> None:
-        deal_id = str(event.args["dealid"])
+        chain_id = self._chain.deployment.chain_id
+        with self._engine.store.read() as db:
+            if _known(db, chain_id, [event]):
+                return
+        tasks = self._tasks_of(str(event.args["dealid"]))
+        # in pieces, so that nobody waits long for the store; the event last, so that none is forgotten
+        for start in range(0, len(tasks), TASKS_TOGETHER):
+            piece = tasks[start : start + TASKS_TOGETHER]
+            with self._engine.store.write() as db:
+                effects = self._engine.add_tasks(db, piece)
+                if start + len(piece) == len(tasks):
+                    _remember(db, chain_id, event, _plain(event), None)
+            self._engine.announce(effects)
+
+    def _tasks_of(self, deal_id: str) -> list[m.Task]:
         deal = self._chain.deal(deal_id)
         seconds = self._chain.category(deal.category).seconds
         ends = deal.deadlines(seconds)
@@ -181,32 +205,7 @@ class Watcher(threading.Thread):
             tag=deal.tag,
             needs=params.needs(deal.params),
         )
-        tasks = [terms.task(deal.bot_first + n) for n in range(deal.bot_size)]
-        with self._engine.store.write() as db:
-            if _known(db, self._chain.deployment.chain_id, event):
-                return
-            _remember(db, self._chain.deployment.chain_id, event, _args(event), None)
-            effects = self._engine.add_tasks(db, tasks)
-        self._engine.announce(effects)
-
-    def _event(self, name: str, args: Any) -> m.Event | None:
-        match name:
-            case "TaskInitialize":
-                return m.Initialized()
-            case "TaskContribute":
-                return m.Contributed(args["worker"], args["hash"], args["weight"])
-            case "TaskConsensus":
-                return m.ConsensusReached(args["consensus"], args["reveal_deadline"])
-            case "TaskReveal":
-                return m.Revealed(args["worker"], args["digest"])
-            case "TaskReopen":
-                return m.Reopened()
-            case "TaskFinalize":
-                location = on_chain_location(bytes.fromhex(args["results"]))
-                return m.Finalized(location, args.get("worker"), args.get("digest"))
-            case "TaskClaimed":
-                return m.Claimed()
-        return None
+        return [terms.task(deal.bot_first + n) for n in range(deal.bot_size)]
 
 
 def merged(events: list[Event]) -> list[Event]:
@@ -228,24 +227,17 @@ def merged(events: list[Event]) -> list[Event]:
     return kept
 
 
-def _args(event: Event) -> dict[str, Any]:
+def _plain(event: Event) -> dict[str, Any]:
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in event.args.items()}
 
 
-def _known(db: Connection, chain_id: int, event: Event) -> bool:
+def _known(db: Connection, chain_id: int, events: Sequence[Event]) -> set[tuple[str, int]]:
+    """Those of the events, by transaction and log index, that were taken before."""
     e = t.events.c
-    same = (e.chain_id == chain_id) & (e.tx_hash == event.tx_hash) & (e.log_index == event.log_index)
-    return db.execute(select(e.block).where(same)).first() is not None
+    mine = (e.chain_id == chain_id) & e.tx_hash.in_({event.tx_hash for event in events})
+    return {(row.tx_hash, row.log_index) for row in db.execute(select(e.tx_hash, e.log_index).where(mine))}
 
 
 def _remember(db: Connection, chain_id: int, event: Event, args: dict[str, Any], task_id: str | None) -> None:
     row = {"chain_id": chain_id, "tx_hash": event.tx_hash, "log_index": event.log_index, "block": event.block}
     db.execute(insert(t.events).values(**row, block_hash=event.block_hash, name=event.name, args=args, task_id=task_id))
-
-
-def _mark(db: Connection, number: int, block_hash: str) -> None:
-    db.execute(delete(t.blocks).where(t.blocks.c.number == number))
-    db.execute(insert(t.blocks).values(number=number, hash=block_hash))
-    oldest = db.scalar(select(t.blocks.c.number).order_by(t.blocks.c.number.desc()).offset(KEPT_BLOCKS).limit(1))
-    if oldest is not None:
-        db.execute(delete(t.blocks).where(t.blocks.c.number <= oldest))

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain, ChainUnreachableError
+from chain.client import Chain
 from chain.deployment import Deployment
 from chain.energy import EnergyLedger
 from chain.fees import FeePolicy, FeesTooHighError
 from chain.model import Deal, Task
-from chain.transactions import GAS_LIMITS, PendingError, Prepared, Receipt, RevertedError, Sender
+from chain.transactions import GAS_LIMITS, PendingError, Receipt, RevertedError, Sender
 from chain.wallet import Wallet
 from poco import consensus, params
 from poco.errors import BadInputError, Cause, PewError
@@ -30,6 +30,7 @@ from worker.core import Facts, Replicate, seen
 from worker.journal import Journal
 from worker.proof import check_authorization, prove
 from worker.table import What
+from worker.transactions import JournalBook, Steps
 
 #: Seconds that must be left before a deadline for a transaction to be worth sending.
 MARGIN_SECONDS = 5
@@ -66,8 +67,8 @@ class PoolChain:
         self.me = wallet.address
         self._config = config
         self._journal = journal
-        fees = FeePolicy(config.fees.multiplier, int(config.fees.cap_gwei * 1e9))
-        self.sender = Sender(chain, wallet, fees)
+        self.sender = Sender(chain, wallet, FeePolicy.of(config.fees), book=JournalBook(journal))
+        self._steps = Steps(self.sender, journal)
 
     @property
     def deployment(self) -> Deployment:
@@ -321,58 +322,11 @@ class PoolChain:
         Raises:
             PendingError, ChainUnreachableError: not known yet.
         """
-        mined = None
-        for sent in self._journal.sent(task_id, step):
-            if sent.state == "MINED" or (
-                sent.state == "OPEN" and self._finish(Prepared(sent.tx_hash, sent.raw)) is not None
-            ):
-                mined = mined or sent.tx_hash
-        return mined
-
-    def _finish(self, prepared: Prepared) -> Receipt | None:
-        """Wait for a transaction that is in the journal, sent again where the node lost it; None when it is void."""
-        try:
-            receipt = self.sender.receipt(prepared.tx_hash)
-            if receipt is None:
-                try:
-                    self.sender.broadcast(prepared)
-                except ChainUnreachableError:
-                    raise
-                except PewError:
-                    if self._nonce_is_taken(prepared):
-                        self._journal.transaction_ended(prepared.tx_hash, "GONE")
-                        return None
-                    raise
-                receipt = self.sender.wait(prepared.tx_hash, 120)
-        except RevertedError:
-            self._journal.transaction_ended(prepared.tx_hash, "REVERTED")
-            return None
-        self._journal.transaction_ended(prepared.tx_hash, "MINED", receipt.block, receipt.cost_wei)
-        return receipt
-
-    def _nonce_is_taken(self, prepared: Prepared) -> bool:
-        """Whether another transaction of this wallet was mined in its place."""
-        if self.sender.known(prepared.tx_hash):
-            return False
-        eth = self.chain.web3.eth
-        return int(self.chain.ask(lambda: eth.get_transaction_count(self.me))) > prepared.nonce  # type: ignore[arg-type]
+        return self._steps.recover(task_id, step)
 
     def send(self, task_id: str, step: str, call: Any) -> Receipt:
         """Sign, keep, send and wait."""
-        kept: list[Prepared] = []
-
-        def keep(prepared: Prepared) -> None:
-            self._journal.transaction_prepared(task_id, step, prepared.tx_hash, prepared.raw, int(time.time()))
-            kept.append(prepared)
-
-        try:
-            receipt = self.sender.transact(call, on_prepared=keep)
-        except RevertedError:
-            for prepared in kept:
-                self._journal.transaction_ended(prepared.tx_hash, "REVERTED")
-            raise
-        self._journal.transaction_ended(receipt.tx_hash, "MINED", receipt.block, receipt.cost_wei)
-        return receipt
+        return self._steps.send(task_id, step, call)
 
 
 def _share(deal: Deal) -> int:

@@ -1,11 +1,15 @@
 """Reads and transactions against the real contracts on a real Ganache."""
 
+import time
+
 import pytest
 
 from chain import wallet
+from chain.book import MemoryBook
 from chain.client import Chain, ChainUnreachableError
 from chain.deployment import Deployment
-from chain.transactions import PendingError, RevertedError, Sender
+from chain.nonces import Attempt, Lease
+from chain.transactions import PendingError, Prepared, RevertedError, Sender
 from poco import ids
 from poco.errors import BadInputError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, to_bytes
@@ -81,7 +85,7 @@ def test_views_of_a_deal(hub, actors, deal):
     assert hub.account(actors["requester"].wallet.address).locked == 3 * RLC // 2
 
 
-def test_a_task_from_match_to_payment(hub, actors, deal):
+def test_a_task_from_match_to_payment(hub, actors, deal, monkeypatch):
     found, _ = deal
     task_id = ids.task_id(found.id, 0)
     assert hub.task(task_id).status is ChainTaskStatus.UNSET
@@ -89,7 +93,11 @@ def test_a_task_from_match_to_payment(hub, actors, deal):
     worker = actors["worker"].wallet
     digest = "0x" + "ab" * 32
     authorization = actors["pool"].wallet.sign_message(ids.authorization_hash(worker.address, task_id))
-    prepared = []
+    kept: list[Prepared] = []
+    book = actors["worker"].book
+    monkeypatch.setattr(
+        book, "keep", lambda step, sent, now: (kept.append(sent), MemoryBook.keep(book, step, sent, now))
+    )
     receipt = actors["worker"].transact(
         hub.hub.functions.contribute(
             to_bytes(task_id),
@@ -99,12 +107,14 @@ def test_a_task_from_match_to_payment(hub, actors, deal):
             b"",
             to_bytes(authorization),
         ),
-        on_prepared=prepared.append,
     )
-    assert receipt.tx_hash == prepared[0].tx_hash and receipt.cost_wei > 0
+    assert receipt.cost_wei > 0
+    monkeypatch.undo()
     assert receipt.event("TaskConsensus").args["consensus"] == ids.result_hash(task_id, digest)
     assert hub.contribution(task_id, worker.address).status is ContributionStatus.CONTRIBUTED
-    actors["worker"].broadcast(prepared[0])  # sending again is no error and does nothing twice
+    (sent,) = kept
+    assert sent.tx_hash == receipt.tx_hash
+    actors["worker"].broadcast(sent)  # sending again is no error and does nothing twice
     actors["worker"].transact(hub.hub.functions.reveal(to_bytes(task_id), to_bytes(digest)))
     before = hub.account(worker.address).stake
     actors["pool"].transact(hub.hub.functions.finalize(to_bytes(task_id), b"link", b""))
@@ -154,6 +164,11 @@ def test_wrong_chain_no_hub_no_node(hub):
 
 
 def test_a_transaction_that_is_not_mined_is_pending_not_failed(hub, actors):
+    sender = actors["worker"]
+    later = hub.web3.eth.get_transaction_count(sender.wallet.address) + 5
+    fields = {"to": hub.deployment.rlc, "data": b"", "value": 0, "gas": 50_000, "gasPrice": 10**11}
+    tx_hash, raw = sender.wallet.sign_transaction({**fields, "nonce": later, "chainId": hub.deployment.chain_id})
     with pytest.raises(PendingError):
-        actors["worker"].wait("0x" + "12" * 32, timeout=0.1)
-    assert not actors["worker"].known("0x" + "12" * 32)
+        sender.wait(Lease("a step", later, (Attempt(tx_hash, raw, int(time.time())),)), timeout=0.1)
+    assert sender.known(tx_hash)
+    assert not sender.known("0x" + "12" * 32)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chain import wallet
+from chain.book import MemoryBook
 from chain.client import Chain
 from chain.fees import FeePolicy, FeesTooHighError, fee
 from chain.transactions import Sender
@@ -16,6 +17,18 @@ from ops.ports import free_port
 from ops.services import start_ganache
 
 GWEI = 10**9
+
+
+class Noted(MemoryBook):
+    """Remembers what was signed."""
+
+    def __init__(self):
+        super().__init__()
+        self.noted = []
+
+    def keep(self, step, prepared, now):
+        self.noted.append(prepared)
+        super().keep(step, prepared, now)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +61,16 @@ def test_with_a_base_fee_only_what_the_block_asks_is_paid(london):
 
 def test_the_nonce_is_read_from_either_kind_of_transaction(london, hub, tmp_path):
     for chain, owner in (london, (hub, wallet.create(tmp_path / "key", "x", iterations=1024))):
-        kept = []
-        sender = Sender(chain, owner)
+        book = Noted()
+        sender = Sender(chain, owner, book=book)
         before = chain.web3.eth.get_transaction_count(owner.address)
         if chain is hub:
             accounts = chain.web3.eth.accounts
             chain.web3.eth.send_transaction({"from": accounts[0], "to": owner.address, "value": 10**18})
         for _ in range(2):
-            sender.transact(chain.rlc.functions.approve(owner.address, 5), on_prepared=kept.append)
-        assert [prepared.nonce for prepared in kept] == [before, before + 1]
+            sender.transact(chain.rlc.functions.approve(owner.address, 5))
+        assert [prepared.nonce for prepared in book.noted] == [before, before + 1]
+        assert all(prepared.fee.limit and prepared.gas > 21_000 for prepared in book.noted)
 
 
 def test_the_cap_holds_for_base_fee_and_tip_together(london):

@@ -68,7 +68,7 @@ def test_what_fails_midway_leaves_nothing(database: Store) -> None:
         raise RuntimeError
     with database.read() as db:
         assert store.load_task(db, TERMS.task(0).id) is None
-        assert store.next_transaction(db, 10) is None
+        assert db.execute(select(t.outbox)).first() is None
 
 
 texts = st.none() | st.sampled_from(["0x" + "aa" * 32, "0x" + "bb" * 32])
@@ -149,27 +149,6 @@ def test_numbers_rise_even_where_the_store_was_lost(tmp_path: Path) -> None:
             store.add_notification(db, m.Notify(W, NotificationType.REVEAL, TERMS.task(0).id), now)
             seqs.append(store.unacked(db, W)[0].seq)
     assert seqs[0] < seqs[1]
-
-
-def test_what_is_on_its_way_comes_before_what_waits(database: Store) -> None:
-    with database.write() as db:
-        for index in range(3):
-            store.queue_transactions(db, [m.Send(m.Tx.INITIALIZE, TERMS.task(index).id)], 5)
-        first = store.next_transaction(db, 5)
-        assert first is not None
-        assert first["task_id"] == TERMS.task(0).id
-        store.set_transaction(db, 2, 6, status=store.SENT, raw=b"raw", tx_hash="0x01")
-        found = store.next_transaction(db, 6)
-        assert found is not None
-        assert (found["id"], bytes(found["raw"])) == (2, b"raw")
-        store.set_transaction(db, 2, 6, not_before=100)
-        found = store.next_transaction(db, 6)
-        assert found is not None
-        assert found["id"] == 1
-        store.queue_transactions(db, [m.Send(m.Tx.FINALIZE, TERMS.task(9).id, "/ipfs/x")], 6)
-        found = store.next_transaction(db, 6)
-        assert found is not None
-        assert found["kind"] == "finalize"
 
 
 def test_writers_wait_for_each_other_and_readers_for_nobody(database: Store) -> None:
