@@ -31,8 +31,8 @@ _PORT = 5432
 _USERS = ("postgres", "nobody")
 #: A Unix socket's path is bounded; PostgreSQL adds `/.s.PGSQL.5432.lock`.
 _LONGEST_PATH = 80
-#: SIGTERM, with which a stack ends its processes, would wait for the clients: it becomes a fast shutdown.
-_FAST_STOP = "trap 'kill -INT $server' TERM INT; \"$@\" & server=$!; wait $server; wait $server"
+#: SIGTERM, with which a stack ends its processes, would wait for the clients: it becomes an immediate one.
+_FAST_STOP = "trap 'kill -QUIT $server' TERM INT; \"$@\" & server=$!; wait $server; wait $server"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Connection, update
 
@@ -99,6 +100,7 @@ class Engine:
         #: what workers have acknowledged: not yet deleted, and all
         self._acked: dict[str, int] = {}
         self._settled: dict[str, int] = {}
+        self._leave = lru_cache(maxsize=4096)(self._sign_leave)
         #: tells the other processes on the same database
         self.elsewhere: Callable[[Wake], None] | None = None
 
@@ -117,6 +119,9 @@ class Engine:
 
     def apply_all(self, events: Sequence[tuple[str, m.Event]]) -> list[m.Effect]:
         """Events of several tasks, by rising id, in one transaction; the effects that were performed."""
+        for task_id, event in events:
+            if isinstance(event, m.Leased):
+                self._leave(event.worker, task_id)  # signing takes milliseconds: not while others wait to write
         effects = self.store.transact(lambda db: [e for one in events for e in self.apply_in(db, *one)])
         self.announce(effects)
         return effects
@@ -266,15 +271,17 @@ class Engine:
         elif isinstance(effect, m.Notify):
             store.add_notification(db, effect, now)
         elif isinstance(effect, m.Authorize):
-            leave = self.wallet.sign_message(authorization_hash(effect.worker, task.id))
             start = Start(
                 deal_id=task.deal_id,
                 index=task.index,
                 enclave_challenge=ZERO_ADDRESS,
-                authorization=leave,
+                authorization=self._leave(effect.worker, task.id),
                 finalize=core.may_finalize_alone(task),
             ).model_dump()
             store.add_notification(db, m.Notify(effect.worker, NotificationType.START, task.id, start), now)
+
+    def _sign_leave(self, worker: str, task_id: str) -> str:
+        return self.wallet.sign_message(authorization_hash(worker, task_id))
 
     def _learn(self, db: Connection, app: str, worker: str, now: int) -> None:
         seen = self.roll.get(worker)

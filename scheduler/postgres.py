@@ -27,6 +27,8 @@ _MIGRATION = 0x50455701
 _PREFIXES = ("postgresql://", "postgres://")
 #: What PostgreSQL calls a serialization failure and a deadlock: nothing was done, and it may be tried again.
 _AGAIN = frozenset({"40001", "40P01"})
+#: It was idle inside a transaction for `IDLE_SECONDS`.
+_PAUSED = "25P03"
 
 
 class StoreUnreachableError(PewError):
@@ -80,6 +82,8 @@ class Postgres:
         self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
             with self.engine.begin() as connection:
+                for bound in ("idle_in_transaction_session_timeout", "statement_timeout"):
+                    connection.exec_driver_sql(f"SET LOCAL {bound} = 0")  # old tables may be large
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION)))
                 upgrade(connection)
         except OperationalError as error:
@@ -110,7 +114,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if not isinstance(error, OperationalError) or is_conflict(error):
+        gone = isinstance(error, OperationalError) or getattr(error.orig, "sqlstate", None) == _PAUSED
+        if not gone or is_conflict(error):
             raise
         raise StoreUnreachableError(
             f"the database does not answer: {_said(error)}", hint="try again; see whether PostgreSQL runs"

@@ -7,7 +7,7 @@ from importlib.resources import files
 from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the revisions that are missing, inside the connection's transaction."""
     from alembic import command
     from alembic.config import Config
@@ -15,4 +15,4 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(files("scheduler") / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

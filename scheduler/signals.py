@@ -76,8 +76,8 @@ class Signals:
 
     def _connect(self) -> psycopg.Connection[Any]:
         borrowed = self._database.engine.raw_connection()
-        borrowed.detach()
         connection: psycopg.Connection[Any] = borrowed.driver_connection  # type: ignore[assignment]
+        borrowed.detach()
         connection.autocommit = True
         return connection
 

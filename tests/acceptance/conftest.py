@@ -4,9 +4,10 @@ from tests.integration.conftest import (
     docker_client,
     ganache,
     hub,
+    postgres,
     pytest_collection_modifyitems,
     registry,
     stack,
 )
 
-__all__ = ["docker_client", "ganache", "hub", "pytest_collection_modifyitems", "registry", "stack"]
+__all__ = ["docker_client", "ganache", "hub", "postgres", "pytest_collection_modifyitems", "registry", "stack"]

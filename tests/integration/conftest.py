@@ -12,6 +12,7 @@ from chain import deployment
 from chain.client import Chain
 from ops.engine import find_engine, find_registry
 from ops.ports import free_port
+from ops.postgres import Postgres, start_postgres
 from ops.services import deploy_contracts, start_ganache, start_registry
 from ops.stack import Stack
 from tests.integration.runner_bench import bench, image, probe, publisher, runtime  # noqa: F401  (fixtures)
@@ -32,6 +33,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The supervisor of the session's processes; they end with the session."""
     with Stack(tmp_path_factory.mktemp("stack"), handle_signals=False) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres(stack: Stack) -> Postgres:
+    """An empty PostgreSQL of the session: each test makes databases of its own."""
+    return start_postgres(stack, port=free_port())
 
 
 @pytest.fixture(scope="session")
