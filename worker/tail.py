@@ -14,15 +14,13 @@ from types import TracebackType
 from poco.errors import PewError
 from poco.logtext import plain
 from poco.transfers import MAX_CHUNK_CHARS, LogChunk
+from worker.config import LiveLogs
 from worker.core import Replicate
 from worker.link import Link, SchedulerDownError
-from worker.log import Log
 from worker.runner.protocol import Control, Runner
 
-#: A program that ends sooner is told of by its end alone.
-FIRST_SECONDS = 10.0
-#: However soon the scheduler asks, and however long it does not answer.
-SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
+#: However long the scheduler does not answer.
+LONGEST_SECONDS = 600.0
 #: Attempts of one run are fewer.
 _ATTEMPTS = 16
 _OVERLAP = 1024
@@ -56,11 +54,15 @@ class Written:
 
 
 class Tail(threading.Thread):
-    """Follows run `run` of a task; a context manager around it."""
+    """Follows one run; a context manager around it.
 
-    def __init__(self, link: Link, runner: Runner, log: Log, replicate: Replicate, control: Control) -> None:
+    Args:
+        pace: the operator's. A program that ends before the first time is told of by its end alone.
+    """
+
+    def __init__(self, link: Link, runner: Runner, replicate: Replicate, control: Control, pace: LiveLogs) -> None:
         super().__init__(name=f"tail-{replicate.task_id[2:10]}", daemon=True)
-        self._link, self._runner, self._log, self._control = link, runner, log, control
+        self._link, self._runner, self._control, self._pace = link, runner, control, pace
         self._task, self._first = replicate.task_id, replicate.run * _ATTEMPTS
         self._over = threading.Event()
         self._attempt = 0
@@ -75,7 +77,7 @@ class Tail(threading.Thread):
         self.join(_END_SECONDS)
 
     def run(self) -> None:
-        wait = FIRST_SECONDS
+        wait = self._pace.first_seconds
         while not self._over.wait(wait):
             row = self._control.recall()
             if row is None or self._control.halted():
@@ -84,9 +86,8 @@ class Tail(threading.Thread):
                 wait = self._tell(min(row.attempt, _ATTEMPTS - 1), wait)
             except SchedulerDownError:
                 wait = min(wait * 2, LONGEST_SECONDS)
-            except PewError as error:
-                self._log.info("log_not_wanted", task=self._task, why=error.message)
-                return
+            except PewError:
+                return  # the scheduler or the runtime does not want it: the end of the run tells it all
 
     def _tell(self, attempt: int, wait: float) -> float:
         """Send what is new; the seconds to wait after it."""
@@ -103,4 +104,4 @@ class Tail(threading.Thread):
         )
         wanted = self._link.write_log(self._task, chunk).wait_seconds
         self._out.told, self._err.told = self._out.count, self._err.count
-        return min(max(float(wanted), SHORTEST_SECONDS), LONGEST_SECONDS)
+        return max(min(float(wanted), LONGEST_SECONDS), self._pace.shortest_seconds)

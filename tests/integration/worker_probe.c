@@ -48,6 +48,17 @@ int main(int argc, char **argv) {
         sleep(atoi(argv[2]));
         return 0;
     }
+    if (is(mode, "talk")) {  /* so many lines, one each tenth of a second */
+        for (int n = 0; n < atoi(argv[2]); n++) {
+            printf("line %d\n", n);
+            fflush(stdout);
+            fprintf(stderr, "note %d\n", n);
+            usleep(100000);
+        }
+        put("/iexec_out/result.txt", "hello");
+        computed("/iexec_out/result.txt");
+        return 0;
+    }
     if (is(mode, "callback")) {
         put("/iexec_out/computed.json", "{\"callback-data\": \"0x2a\"}");
         return 0;
