@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ RECHECK_BLOCKS = 8
 #: Tasks of a new deal, and events, in one write to the store.
 TASKS_TOGETHER = 500
 EVENTS_TOGETHER = 50
+#: Looks begin so far apart, seconds: workers' reports ask for them too.
+LOOK_SECONDS = 0.05
 
 
 class Watcher(threading.Thread):
@@ -51,6 +54,8 @@ class Watcher(threading.Thread):
         self.pause = poll_seconds
         self._stopping = threading.Event()
         self._reading = threading.Lock()
+        #: when the last look began, monotonic
+        self._began = -math.inf
         #: why the chain cannot be read now; empty where it can
         self.trouble = ""
         #: the last block that was read; -1 before the first
@@ -71,19 +76,28 @@ class Watcher(threading.Thread):
         self.join(30)
 
     def look(self) -> bool:
-        """Read what is new; False where the chain could not be read."""
+        """Read what is new; False where the chain could not be read.
+
+        Those who wait at the same time share one look: any that began after they asked has seen what they are after.
+        """
+        asked = time.monotonic()
+        with self._reading:
+            if self._began <= asked:
+                time.sleep(max(self._began + LOOK_SECONDS - time.monotonic(), 0))
+                self._began = time.monotonic()
+                trouble = self._try()
+                self.caught_up |= not trouble
+                self._say(trouble)
+            return not self.trouble
+
+    def _try(self) -> str:
         try:
-            with self._reading:
-                self._read()
+            self._read()
         except PewError as error:
-            self._say(error.message)
-            return False
+            return error.message
         except Exception as error:  # a node may send anything
-            self._say(f"reading the chain failed: {error!r}")
-            return False
-        self._say("")
-        self.caught_up = True
-        return True
+            return f"reading the chain failed: {error!r}"
+        return ""
 
     def _say(self, trouble: str) -> None:
         if trouble != self.trouble:
