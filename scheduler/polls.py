@@ -7,7 +7,7 @@ import random
 import time
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +21,8 @@ from scheduler.web import HttpError
 
 #: How far the waits that workers are told lie apart: they shall not come all at once.
 SPREAD = 0.2
+#: Threads that read notifications.
+READERS = 8
 _WILLING = frozenset({Presence.WAITING, Presence.WORKING})
 
 
@@ -37,6 +39,8 @@ class Polls:
         self._settings = settings
         self._load = load
         self._dice = random.Random()  # noqa: S311  (spreads load, guards nothing)
+        #: of their own: reports that wait for the chain hold the common threads
+        self._readers = CapacityLimiter(READERS)
         #: set when the scheduler ends: nobody is held any longer
         self.stopping = asyncio.Event()
 
@@ -93,7 +97,7 @@ class Polls:
             return [], time.monotonic()
         found = None
         try:
-            found = await run_in_threadpool(self._engine.fetch, wallet, acked)
+            found = await to_thread.run_sync(self._engine.fetch, wallet, acked, limiter=self._readers)
         finally:
             if found is None or found:  # not read, or not acknowledged yet
                 self._engine.bell.keep(wallet)
