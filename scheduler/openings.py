@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from dataclasses import replace
 
 from scheduler.core import wants_worker
 from scheduler.matcher import (
@@ -38,6 +39,9 @@ class Openings:
         self._queues: dict[Terms, list[_Place]] = {}
         #: (deadline, id) of each queue's first task, in order
         self._heads: list[tuple[_Place, Terms]] = []
+        #: why no task that nobody has tried fits workers of a kind, as long as nothing changes
+        self._barren: dict[Candidate, dict[str, int]] = {}
+        self._asked: tuple[int, Barred, Short] | None = None
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -61,6 +65,7 @@ class Openings:
 
     def update(self, task: Task, now: int) -> bool:
         """Take over what a task has become; whether it wants a worker and did not before."""
+        self._barren.clear()
         before = task.id in self._tasks
         self.discard(task.id)
         if not wants_worker(task, now):
@@ -84,6 +89,7 @@ class Openings:
         task = self._tasks.pop(task_id, None)
         if task is None:
             return
+        self._barren.clear()
         terms, place = Terms.of(task), (task.contribution_deadline, task_id)
         queue = self._queues[terms]
         where = bisect_left(queue, place)
@@ -100,20 +106,33 @@ class Openings:
         reason = unwilling(worker, now)
         if reason:
             return Choice(None, reason)
+        asked = (now, frozenset(barred), dict(short or {}))
+        if self._asked != asked:
+            self._asked = asked
+            self._barren.clear()
+        kind = replace(worker, wallet="", kin=frozenset(), given=0, free_slots=0, held_until=0)
+        barren = self._barren.get(kind)
         best: tuple[bool, int, str] | None = None
         reasons: dict[str, int] = {}
+        fresh: dict[str, int] = dict(barren or {})
         for head, terms in self._heads:
+            if barren is not None and terms.fresh:
+                continue
             costly = beyond(worker, terms.run_seconds)
             if best is not None and not best[0] and head >= best[1:]:
                 break
             if best is not None and (costly, *head) >= best:
                 continue
             general = unfit(worker, terms, barred, short)
-            found = self._first(worker, terms, general, now, reasons)
+            found = self._first(worker, terms, general, now, fresh if terms.fresh else reasons)
             if found is not None and (best is None or (costly, *found) < best):
                 best = (costly, *found)
         if best is not None:
             return Choice(self._tasks[best[2]], "")
+        if barren is None:
+            self._barren[kind] = fresh
+        for reason, number in fresh.items():
+            _count(reasons, reason, number)
         return Choice(None, explain(reasons))
 
     def _first(self, worker: Candidate, terms: Terms, general: str, now: int, reasons: dict[str, int]) -> _Place | None:
