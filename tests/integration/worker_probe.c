@@ -41,6 +41,10 @@ int main(int argc, char **argv) {
         printf("done\n");
         return 0;
     }
+    if (is(mode, "callback")) {
+        put("/iexec_out/computed.json", "{\"callback-data\": \"0x2a\"}");
+        return 0;
+    }
     if (is(mode, "exit")) { fprintf(stderr, "no good\n"); return atoi(argv[2]); }
     if (is(mode, "sleep")) {
         put("/iexec_out/result.txt", "hello");

@@ -1,0 +1,1 @@
+"""The crash campaign: a whole network under faults, judged by the chain alone. `python -m tests.chaos --help`."""

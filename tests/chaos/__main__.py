@@ -1,0 +1,65 @@
+"""`python -m tests.chaos --seed 1 --faults 1000`: the crash campaign; `build/bench/chaos.json` says how it went."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ops.console import ROOT
+from tests.chaos import campaign
+from tests.chaos.node import NODES
+
+#: A run with so many faults must have met every instant.
+LONG = 900
+
+
+def main() -> int:
+    """Exit code 0 when nothing was wrong, 1 when something was."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="fixes the order of faults and orders (%(default)s)")
+    parser.add_argument("--faults", type=int, default=1000, help="how many (%(default)s)")
+    parser.add_argument("--per-round", type=int, default=125, help="faults on one network (%(default)s)")
+    parser.add_argument(
+        "--chain", choices=[*NODES, "both"], default="both", help="node; both: every fourth round Ganache"
+    )
+    parser.add_argument("--workers", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--ports", type=int, default=21700, help="first of 40 free ports (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "chaos", help="run folder (%(default)s)")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "chaos.json", help="(%(default)s)")
+    given = parser.parse_args()
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    chains = ["anvil", "anvil", "ganache", "anvil"] if given.chain == "both" else [given.chain]
+    report, failed = campaign.run(
+        seed=given.seed, faults=given.faults, per_round=given.per_round, chains=chains, workers=given.workers,
+        ports=given.ports, folder=given.folder, say=say,
+    )  # fmt: skip
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(json.dumps(report, indent=1) + "\n")
+    missed = report["missed"] if given.faults >= LONG else []
+    if failed is None and not missed:
+        say(f"{report['faults']} faults, nothing lost, nothing stuck; {given.output}")
+        return 0
+    for name, lines in report["found"].items():
+        for line in lines:
+            say(f"{name}: {line}")
+    for line in report["broken"]:
+        say(line)
+    if missed:
+        say(f"never met: {', '.join(missed)}")
+    if failed is not None:
+        say(f"the round's logs and data: {failed}; its faults: {failed / 'faults.jsonl'}")
+    say(f"again: python -m tests.chaos --seed {given.seed} --faults {given.faults} --chain {given.chain}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""Rounds of faults: a fresh network each, faults while it works, then rest, then the audit."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.stack import Stack
+from tests.chaos import states
+from tests.chaos.audit import Auditor, Findings
+from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.requester import HOPELESS, MISSING, LazyWorker, Requester, wait_until
+from tests.chaos.world import World
+
+#: Instants that come seldom: they are lain in wait for all the time.
+SELDOM = ("claim", "reopen", "FAILED", "DECLINED", "ABORTED", "LOST", "ERROR", "deposit")
+#: Nothing is killed at these while the node is: there is nobody who could wait.
+ONLY_SELF = "writing-"
+STATE_PAUSE = (0.6, 2.0)
+FAULT_PAUSE = (0.3, 1.5)
+CHECK_SECONDS = 3.0
+TIDY_SECONDS = 40
+Target = tuple[str, str]
+
+
+@dataclass
+class Totals:
+    """What a campaign has done so far."""
+
+    seed: int
+    wanted: set[Target]
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    by_state: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
+    errors: Counter[str] = field(default_factory=Counter)
+    left_out: set[str] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
+    deaths: int = 0
+
+    def as_dict(self, seconds: float) -> dict[str, Any]:
+        names = {*states.SCHEDULER, *states.WORKER}
+        return {
+            "faults": len(self.faults), "by_state": {name: self.by_state[name] for name in sorted(names)},
+            "by_kind": dict(sorted(self.by_kind.items())), **self.findings.counts(), "seed": self.seed,
+            "tasks": dict(self.ended), "restarts": self.deaths, "seconds": round(seconds),
+            "left_out": sorted(self.left_out), "broken": self.broken,
+            "found": {name: lines for name, lines in asdict(self.findings).items() if lines},
+            "unexpected": dict(self.errors.most_common(40)),
+        }  # fmt: skip
+
+
+def all_targets() -> set[Target]:
+    """Every instant with everything that is killed there."""
+    names = (*states.SCHEDULER, *states.WORKER)
+    return {(name, who) for name in names for who in ("self", "node") if who == "self" or ONLY_SELF not in name}
+
+
+@dataclass
+class Round:
+    """The faults on one network that was built."""
+
+    world: World
+    totals: Totals
+    count: int
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.requester = Requester(self.world, target=4 * self.world.workers)
+        self.lazy = LazyWorker(self.world)
+        self.auditor = Auditor(self.world)
+        self.done = 0
+        self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._began = time.monotonic()
+
+    def run(self) -> bool:
+        """Whether nothing was wrong."""
+        world = self.world
+        for daemon in world.daemons.values():
+            daemon.arm(self._seldom(daemon.role))
+        world.launch()
+        self._began = time.monotonic()
+        self.requester.start()
+        if self.count >= 40:
+            self.lazy.start()
+            self.requester.ask(HOPELESS)
+            self.requester.ask(MISSING)
+        bodies = (self._kill_at_states, self._do_faults, self._look)
+        threads = [threading.Thread(target=self._safely, args=(body,), daemon=True) for body in bodies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self._settle()
+
+    def _safely(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except Exception:
+            self.totals.broken.append(traceback.format_exc(limit=-4))
+            self._over.set()
+
+    def _count(self, fault: Fault, state: str = "") -> None:
+        with self._guard:
+            self.done += 1
+            entry = {"at": round(time.monotonic() - self._began, 2), **asdict(fault), "state": state}
+            self.totals.faults.append(entry)
+            self.totals.by_kind[fault.kind] += 1
+            if state:
+                self.totals.by_state[state] += 1
+            with (self.world.folder / "faults.jsonl").open("a") as log:
+                log.write(json.dumps({"unix": round(time.time(), 2), **entry}) + "\n")
+            if self.done >= self.count:
+                self._over.set()
+
+    # kills at instants
+
+    def _seldom(self, role: str) -> dict[str, str]:
+        return {name: who for name, who in self._wanted(role) if any(word in name for word in SELDOM)}
+
+    def _wanted(self, role: str) -> list[Target]:
+        """Not met yet, in chance's order: of one name only one target at a time."""
+        names = states.WORKER if role == "worker" else states.SCHEDULER
+        missing = sorted(one for one in self.totals.wanted if one[0] in names)
+        self.world.random.shuffle(missing)
+        return missing
+
+    def _arm(self, all_of_them: bool) -> None:
+        for daemon in self.world.daemons.values():
+            points = self._seldom(daemon.role)
+            if all_of_them and daemon.settled:
+                points |= dict(self._wanted(daemon.role) or self._some(daemon.role))
+            daemon.arm(points)
+
+    def _some(self, role: str) -> list[Target]:
+        names = states.WORKER if role == "worker" else states.SCHEDULER
+        picked = self.world.random.sample(names, 4)
+        return [
+            (name, "self" if ONLY_SELF in name else self.world.random.choice(("self", "self", "node")))
+            for name in picked
+        ]
+
+    def _kill_at_states(self) -> None:
+        resume = 0.0
+        armed = False
+        rearm = 0.0
+        while not self._over.wait(0.01):
+            for daemon in self.world.daemons.values():
+                hit = daemon.hit()
+                if hit is None:
+                    continue
+                name, who = hit
+                if who == "node":
+                    with self.world.node_guard:
+                        self.world.node.kill()
+                        daemon.go_on()
+                        time.sleep(self.world.random.uniform(0.2, 1.0))
+                        self.world.node.start()
+                self.totals.wanted.discard((name, who))
+                self._count(Fault(f"kill-{'node' if who == 'node' else daemon.role}-at-state", daemon.name), name)
+                resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), False
+                self._arm(False)
+            now = time.monotonic()
+            if now >= resume and (not armed or now >= rearm):
+                self._arm(True)
+                armed, rearm = True, now + 2
+
+    # other faults
+
+    def _do_faults(self) -> None:
+        chance = random.Random(self.world.random.random())
+        first = sorted(FAULTS)
+        chance.shuffle(first)
+        weights = {name: weight for name, (_, weight) in FAULTS.items()}
+        self._over.wait(4)
+        while not self._over.wait(chance.uniform(*FAULT_PAUSE)):
+            name = first.pop() if first else chance.choices(list(weights), list(weights.values()))[0]
+            fault = FAULTS[name][0](self.world)
+            if fault is not None:
+                self._count(fault)
+        for name in ("fill-disk",):
+            if not all(daemon.mounted for daemon in self.world.daemons.values()):
+                self.totals.left_out.add(f"{name}: this user may not mount")
+
+    # what must hold
+
+    def _look(self) -> None:
+        while not self._over.wait(CHECK_SECONDS):
+            try:
+                found = self.auditor.during()
+                found.stuck += self.auditor.overdue()
+            except Exception:  # the node is away
+                continue
+            if found.any():
+                self.totals.findings.add(found)
+                self._over.set()
+
+    def _settle(self) -> bool:
+        """Let it come to rest, end it, and judge."""
+        world = self.world
+        self.say(f"{self.done} faults done, {self.requester.ordered} tasks ordered; now it may rest")
+        world.heal()
+        self.requester.stop()
+        self.lazy.stop()
+        while True:
+            try:
+                until = self.auditor.open_until()
+            except Exception as error:
+                self.totals.broken.append(f"the chain does not answer: {error!r}")
+                break
+            if until is None or time.time() > until:
+                break
+            time.sleep(1)
+        tidy = wait_until(lambda: not world.containers(), TIDY_SECONDS)
+        found = self.auditor.at_the_end(world.stop())
+        if not tidy and not found.orphans:
+            found.orphans.append(f"containers were there {TIDY_SECONDS} s after the last task")
+        self.totals.findings.add(found)
+        self.totals.ended += self.auditor.ended
+        self.totals.errors.update(world.errors())
+        self.totals.deaths += sum(daemon.deaths for daemon in world.daemons.values())
+        return not found.any() and not self.totals.findings.any() and not self.totals.broken
+
+
+def run(
+    *, seed: int, faults: int, per_round: int, chains: list[str], workers: int, ports: int, folder: Path,
+    say: Callable[[str], None],
+) -> tuple[dict[str, Any], Path | None]:  # fmt: skip
+    """The whole campaign; the report, and the folder of the round that failed."""
+    began = time.monotonic()
+    totals = Totals(seed, all_targets())
+    number, failed = 0, None
+    while len(totals.faults) < faults and failed is None:
+        number += 1
+        count, kind = min(per_round, faults - len(totals.faults)), chains[(number - 1) % len(chains)]
+        where = folder / f"round-{number}"
+        shutil.rmtree(where, ignore_errors=True)
+        say(f"round {number}: {count} faults, {kind}, {workers} workers, seed {seed}")
+        chance = random.Random(f"{seed} {number}")
+        with Stack(where, say=say) as stack:
+            world = World(stack, ports, kind, workers, chance, folder / "deployed")
+            try:
+                world.build()
+                if not Round(world, totals, count, say).run():
+                    failed = where
+            except BaseException:
+                failed = where
+                totals.broken.append(traceback.format_exc(limit=-6))
+                if not isinstance(__import__("sys").exc_info()[1], Exception):
+                    raise
+            finally:
+                with suppress(Exception):
+                    world.clear()
+        say(f"round {number}: {dict(totals.ended)} tasks so far, {totals.findings.counts()}, {totals.deaths} restarts")
+        if failed is None:
+            shutil.rmtree(where, ignore_errors=True)
+    report = totals.as_dict(time.monotonic() - began)
+    report["missed"] = sorted(f"{name} ({who})" for name, who in totals.wanted)
+    return report, failed
