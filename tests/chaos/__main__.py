@@ -30,6 +30,13 @@ def main() -> int:
     parser.add_argument("--ports", type=int, default=21700, help="first of 40 free ports (%(default)s)")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "chaos", help="run folder (%(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "chaos.json", help="(%(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=30,
+        help="reference time of the tasks' category: more on a slow machine (%(default)s)",
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the folders of rounds that went well too")
     given = parser.parse_args()
     began = time.monotonic()
 
@@ -40,7 +47,7 @@ def main() -> int:
     chains = ["anvil", "anvil", "ganache", "anvil"] if given.chain == "both" else [given.chain]
     report, failed = campaign.run(
         seed=given.seed, faults=given.faults, per_round=given.per_round, chains=chains, workers=given.workers,
-        ports=given.ports, folder=given.folder, say=say,
+        ports=given.ports, folder=given.folder, keep=given.keep, seconds=given.seconds, say=say,
     )  # fmt: skip
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=1) + "\n")

@@ -26,8 +26,9 @@ from tests.chaos.world import World
 SELDOM = ("claim", "reopen", "FAILED", "DECLINED", "ABORTED", "LOST", "ERROR", "deposit")
 #: Nothing is killed at these while the node is: there is nobody who could wait.
 ONLY_SELF = "writing-"
-STATE_PAUSE = (0.6, 2.0)
-FAULT_PAUSE = (0.3, 1.5)
+LONG_ROUND = 40
+STATE_PAUSE = (1.0, 3.0)
+FAULT_PAUSE = (0.5, 2.0)
 CHECK_SECONDS = 3.0
 TIDY_SECONDS = 40
 Target = tuple[str, str]
@@ -45,6 +46,7 @@ class Totals:
     ended: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
     errors: Counter[str] = field(default_factory=Counter)
+    exits: Counter[str] = field(default_factory=Counter)
     left_out: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     deaths: int = 0
@@ -54,7 +56,7 @@ class Totals:
         return {
             "faults": len(self.faults), "by_state": {name: self.by_state[name] for name in sorted(names)},
             "by_kind": dict(sorted(self.by_kind.items())), **self.findings.counts(), "seed": self.seed,
-            "tasks": dict(self.ended), "restarts": self.deaths, "seconds": round(seconds),
+            "tasks": dict(self.ended), "restarts": self.deaths, "exits": dict(self.exits), "seconds": round(seconds),
             "left_out": sorted(self.left_out), "broken": self.broken,
             "found": {name: lines for name, lines in asdict(self.findings).items() if lines},
             "unexpected": dict(self.errors.most_common(40)),
@@ -81,6 +83,8 @@ class Round:
         self.lazy = LazyWorker(self.world)
         self.auditor = Auditor(self.world)
         self.done = 0
+        #: whether there is time for what is seldom
+        self.long = self.count >= LONG_ROUND
         self._over = threading.Event()
         self._guard = threading.Lock()
         self._began = time.monotonic()
@@ -88,12 +92,13 @@ class Round:
     def run(self) -> bool:
         """Whether nothing was wrong."""
         world = self.world
-        for daemon in world.daemons.values():
-            daemon.arm(self._seldom(daemon.role))
+        if self.long:
+            for daemon in world.daemons.values():
+                daemon.arm(self._seldom(daemon.role))
         world.launch()
         self._began = time.monotonic()
         self.requester.start()
-        if self.count >= 40:
+        if self.long:
             self.lazy.start()
             self.requester.ask(HOPELESS)
             self.requester.ask(MISSING)
@@ -110,6 +115,7 @@ class Round:
             body()
         except Exception:
             self.totals.broken.append(traceback.format_exc(limit=-4))
+            self.say(self.totals.broken[-1])
             self._over.set()
 
     def _count(self, fault: Fault, state: str = "") -> None:
@@ -139,7 +145,7 @@ class Round:
 
     def _arm(self, all_of_them: bool) -> None:
         for daemon in self.world.daemons.values():
-            points = self._seldom(daemon.role)
+            points = self._seldom(daemon.role) if self.long else {}
             if all_of_them and daemon.settled:
                 points |= dict(self._wanted(daemon.role) or self._some(daemon.role))
             daemon.arm(points)
@@ -173,9 +179,16 @@ class Round:
                 resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), False
                 self._arm(False)
             now = time.monotonic()
-            if now >= resume and (not armed or now >= rearm):
+            if now >= resume and (not armed or now >= rearm) and self._at_work():
                 self._arm(True)
                 armed, rearm = True, now + 2
+
+    def _at_work(self) -> bool:
+        """Whether the faults have something to hit: no more of them before what they hit last has come back."""
+        daemons = self.world.daemons.values()
+        return all(d.settled for d in daemons if d.role == "scheduler") and any(
+            d.settled for d in daemons if d.role == "worker"
+        )
 
     # other faults
 
@@ -186,6 +199,8 @@ class Round:
         weights = {name: weight for name, (_, weight) in FAULTS.items()}
         self._over.wait(4)
         while not self._over.wait(chance.uniform(*FAULT_PAUSE)):
+            if not wait_until(lambda: self._over.is_set() or self._at_work(), 60, 0.1) or self._over.is_set():
+                continue
             name = first.pop() if first else chance.choices(list(weights), list(weights.values()))[0]
             fault = FAULTS[name][0](self.world)
             if fault is not None:
@@ -200,10 +215,10 @@ class Round:
         while not self._over.wait(CHECK_SECONDS):
             try:
                 found = self.auditor.during()
-                found.stuck += self.auditor.overdue()
             except Exception:  # the node is away
                 continue
             if found.any():
+                self.say(f"found: {found}")
                 self.totals.findings.add(found)
                 self._over.set()
 
@@ -230,12 +245,13 @@ class Round:
         self.totals.findings.add(found)
         self.totals.ended += self.auditor.ended
         self.totals.errors.update(world.errors())
+        self.totals.exits += world.exits
         self.totals.deaths += sum(daemon.deaths for daemon in world.daemons.values())
         return not found.any() and not self.totals.findings.any() and not self.totals.broken
 
 
 def run(
-    *, seed: int, faults: int, per_round: int, chains: list[str], workers: int, ports: int, folder: Path,
+    *, seed: int, faults: int, per_round: int, chains: list[str], workers: int, ports: int, folder: Path, keep: bool, seconds: int,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Any], Path | None]:  # fmt: skip
     """The whole campaign; the report, and the folder of the round that failed."""
@@ -250,7 +266,7 @@ def run(
         say(f"round {number}: {count} faults, {kind}, {workers} workers, seed {seed}")
         chance = random.Random(f"{seed} {number}")
         with Stack(where, say=say) as stack:
-            world = World(stack, ports, kind, workers, chance, folder / "deployed")
+            world = World(stack, ports, kind, workers, chance, folder / "deployed", seconds)
             try:
                 world.build()
                 if not Round(world, totals, count, say).run():
@@ -264,7 +280,7 @@ def run(
                 with suppress(Exception):
                     world.clear()
         say(f"round {number}: {dict(totals.ended)} tasks so far, {totals.findings.counts()}, {totals.deaths} restarts")
-        if failed is None:
+        if failed is None and not keep:
             shutil.rmtree(where, ignore_errors=True)
     report = totals.as_dict(time.monotonic() - began)
     report["missed"] = sorted(f"{name} ({who})" for name, who in totals.wanted)

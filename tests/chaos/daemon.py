@@ -38,6 +38,12 @@ class Points:
 
     def __init__(self, folder: Path) -> None:
         self._armed, self._hit, self._go = folder / "armed", folder / "hit", folder / "go"
+        self._ready = folder / "ready"
+
+    def ready(self) -> None:
+        """It is at its work."""
+        if not self._ready.exists():
+            self._ready.touch()
 
     def passed(self, names: Iterable[str]) -> None:
         try:
@@ -73,7 +79,7 @@ def around(
         return [found] if isinstance(found, str) else list(found or ())
 
     def watched(*given: Any, **named: Any) -> Any:
-        coming = names(after, given, named)  # named now: what is passed may change
+        coming = names(after, given, named)  # named before: what is passed may change
         points.passed(names(before, given, named))
         answer = original(*given, **named)
         points.passed(coming)
@@ -136,6 +142,7 @@ def watch_worker(points: Points) -> None:
     def always(name: str) -> Naming:
         return lambda *_, **__: name
 
+    around(points, Link, "poll", after=lambda *_: points.ready())
     around(points, Journal, "commit", after=stages)
     around(points, Journal, "transaction_prepared", before=prepared("before"), after=prepared("after"))
     around(points, Sender, "broadcast", after=lambda _self, one, *_: f"journal:sent-{step_of(one.raw)}")
@@ -205,6 +212,7 @@ def watch_scheduler(points: Points) -> None:
         return f"outbox:{row['kind']}:{values['status']}" if values.get("status") in (store.SENT, store.DONE) else None
 
     Store.write = write  # type: ignore[method-assign,assignment]
+    around(points, store, "unacked", after=lambda *_: points.ready())
     around(points, store, "save_task", after=saved)
     around(points, store, "add_tasks", after=added)
     around(points, store, "queue_transactions", after=queued)

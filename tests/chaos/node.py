@@ -21,6 +21,8 @@ from poco.errors import PewError
 #: So many of the latest blocks' states are kept: a reorganisation goes no deeper.
 KEPT_STATES = 64
 BLOCK_SECONDS = 1
+#: Anvil's first block, Unix seconds
+GENESIS = 1_700_000_000
 
 
 def rpc(url: str, method: str, *params: Any, timeout: float = 10) -> Any:
@@ -70,22 +72,20 @@ class Anvil:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        argv: list[str | Path] = [
-            ROOT / "node_modules" / ".bin" / "anvil",
-            "--silent",
-            "--host",
-            HOST,
-            "--port",
-            str(self.port),
-        ]
+        program = ROOT / "node_modules" / ".bin" / "anvil"
+        argv: list[str | Path] = [program, "--silent", "--host", HOST, "--port", str(self.port)]
         argv += ["--chain-id", str(CHAIN_ID), "--hardfork", "berlin", "--mnemonic", MNEMONIC, "--accounts", "20"]
         argv += ["--balance", "1000000", "--gas-limit", "30000000", "--prune-history", str(KEPT_STATES)]
+        argv += ["--timestamp", str(GENESIS)]  # else every start has a first block of its own
         if self._disk.exists():
             argv += ["--load-state", self._disk]
         if self._steady:
-            argv += ["--block-time", str(BLOCK_SECONDS)]
+            argv += ["--no-mining"]  # until its clock is set
         self._stack.start("chain", argv, ready=lambda: self.block() >= 0, timeout=30)
         self.first = self.block()
+        rpc(self.url, "evm_setTime", int(time.time()))
+        if self._steady:
+            rpc(self.url, "evm_setIntervalMining", BLOCK_SECONDS)
 
     def steady(self) -> None:
         self._steady = True

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -44,14 +44,14 @@ WORKER_STAKE = 100 * RLC
 WORKER_WALLET = 5 * RLC
 POOL_STAKE = 2000 * RLC
 REQUESTER_STAKE = 20_000 * RLC
-#: reference times of the two categories: ordinary tasks, and tasks whose end is waited for
-ORDINARY_SECONDS, SHORT_SECONDS = 30, 8
+#: the category of tasks whose final deadline is waited for: ten times as long
+SHORT_SECONDS = 8
 #: silence after which the scheduler gives a worker up
 LOST_SECONDS = 20
 #: a disk that can be filled
 DISK_MB = 48
-#: a process gets that long to start before it is killed at random again
-SETTLED_SECONDS = 5.0
+#: a process that came back works that long before it is killed at random again
+SETTLED_SECONDS = 2.0
 RESTART_SECONDS = (0.1, 1.5)
 
 
@@ -67,13 +67,15 @@ class Daemon:
     #: when it may be started again (monotonic); None while it should not run
     start_at: float | None = 0.0
     deaths: int = 0
-    started: float = 0.0
     mounted: bool = False
 
     @property
     def settled(self) -> bool:
-        """Whether it runs long enough to have begun its work."""
-        return time.monotonic() - self.started > SETTLED_SECONDS
+        """Whether it has been at its work for a while since it was started last."""
+        try:
+            return time.time() - (self.folder / "ready").stat().st_mtime > SETTLED_SECONDS
+        except FileNotFoundError:
+            return False
 
     @property
     def data(self) -> Path:
@@ -111,6 +113,10 @@ class World:
 
     Args:
         ports: a free range on loopback; the first 40 are used.
+        kind: of chain node.
+        workers: how many, each with two slots.
+        cache: keeps a chain with the contracts, for the next round.
+        seconds: the ordinary category's reference time; an honest worker must not be away for twice that long.
     """
 
     stack: Stack
@@ -119,9 +125,12 @@ class World:
     workers: int
     random: random.Random
     cache: Path
+    seconds: int
     daemons: dict[str, Daemon] = field(default_factory=dict)
     wallets: dict[str, Wallet] = field(default_factory=dict)
     initial: dict[str, int] = field(default_factory=dict)
+    #: how often a daemon ended by itself, and how
+    exits: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         taken = [port for port in range(self.ports, self.ports + 40) if not is_free(port)]
@@ -216,7 +225,7 @@ class World:
         hub, approve = self.chain.deployment.hub, self.chain.rlc.functions.approveAndCall
         for name, amount in (("pool", POOL_STAKE), ("requester", REQUESTER_STAKE), ("lazy", 20 * RLC)):
             self.senders[name].transact(approve(hub, amount, b""))
-        self.categories = [self._category(seconds) for seconds in (ORDINARY_SECONDS, SHORT_SECONDS)]
+        self.categories = [self._category(seconds) for seconds in (self.seconds, SHORT_SECONDS)]
 
     def _category(self, seconds: int) -> int:
         functions = self.chain.hub.functions
@@ -288,19 +297,22 @@ class World:
     def _supervise(self) -> None:
         """What a service manager does: whatever ends is started again."""
         while not self._over.wait(0.02):
-            with self._guard:
-                for daemon in self.daemons.values():
-                    process = self.stack.processes.get(daemon.name)
-                    if process is not None and not process.alive:
-                        daemon.deaths += 1
-                        self.stack.stop_process(daemon.name)
-                        daemon.start_at = time.monotonic() + self.random.uniform(*RESTART_SECONDS)
-                        process = None
-                    now = time.monotonic()
-                    if process is None and daemon.start_at is not None and now >= daemon.start_at:
-                        with suppress(PewError):  # it was killed before it began: again
-                            self.stack.start(daemon.name, daemon.argv)
-                            daemon.started = now
+            for daemon in self.daemons.values():
+                with self._guard, suppress(OSError, PewError):  # it was killed before it began, or the disk is full
+                    self._revive(daemon)
+
+    def _revive(self, daemon: Daemon) -> None:
+        process = self.stack.processes.get(daemon.name)
+        if process is not None and not process.alive:
+            daemon.deaths += 1
+            if process.exit_code != -9:
+                self.exits[f"{daemon.role} {process.ending}"] += 1
+            self.stack.stop_process(daemon.name)
+            daemon.start_at = time.monotonic() + self.random.uniform(*RESTART_SECONDS)
+            process = None
+        if process is None and daemon.start_at is not None and time.monotonic() >= daemon.start_at:
+            (daemon.folder / "ready").unlink(missing_ok=True)
+            self.stack.start(daemon.name, daemon.argv)
 
     def kill(self, name: str) -> bool:
         """kill -9; it is started again soon. False where it does not run."""
