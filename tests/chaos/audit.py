@@ -135,8 +135,8 @@ class Auditor:
     def _honest(self) -> dict[str, str]:
         return {self.world.wallets[name].address: name for name in self.world.names}
 
-    def open_until(self) -> int | None:
-        """When the last open task must have ended, Unix seconds; None where all have."""
+    def open_until(self, rested: float) -> float | None:
+        """When the last open task must have ended, if the faults ended at `rested`; None where all have."""
         latest = None
         chain = self.world.chain
         for event in self.events():
@@ -147,5 +147,5 @@ class Auditor:
                 task = chain.task(task_id(deal.id, deal.bot_first + n))
                 if task.status not in (C.COMPLETED, C.FAILED):
                     final = deal.deadlines(chain.category(deal.category).seconds).final
-                    latest = max(latest or 0, final + CLAIM_SECONDS)
+                    latest = max(latest or 0, max(final, rested) + CLAIM_SECONDS)
         return latest

@@ -229,14 +229,17 @@ class Round:
         world.heal()
         self.requester.stop()
         self.lazy.stop()
+        rested = time.time()
         while True:
             try:
-                until = self.auditor.open_until()
-            except Exception as error:
-                self.totals.broken.append(f"the chain does not answer: {error!r}")
-                break
-            if until is None or time.time() > until:
-                break
+                until = self.auditor.open_until(rested)
+            except Exception as error:  # the node has just come back
+                if time.time() > rested + TIDY_SECONDS:
+                    self.totals.broken.append(f"the chain does not answer: {error!r}")
+                    break
+            else:
+                if until is None or time.time() > until:
+                    break
             time.sleep(1)
         tidy = wait_until(lambda: not world.containers(), TIDY_SECONDS)
         found = self.auditor.at_the_end(world.stop())

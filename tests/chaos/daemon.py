@@ -152,6 +152,7 @@ def watch_worker(points: Points) -> None:
     around(points, Journal, "container_kept", before=container("before"), after=container("after"))
     around(points, Journal, "result_kept", before=always("journal:before-result"), after=always("journal:after-result"))
     for owner, method, name in (
+        (Journal, "delivery_kept", "delivered"),
         (Journal, "image_pulled", "image-pulled"),
         (DockerRunner, "remove", "container-removed"),
         (Journal, "upload_begins", "upload-begins"),
@@ -167,6 +168,7 @@ def watch_scheduler(points: Points) -> None:
     from scheduler import results, store
     from scheduler.model import Tx
     from scheduler.outbox import Outbox
+    from scheduler.presence import Roll
     from scheduler.store import Store
 
     pending = threading.local()  # what the open transaction of this thread has changed
@@ -212,7 +214,7 @@ def watch_scheduler(points: Points) -> None:
         return f"outbox:{row['kind']}:{values['status']}" if values.get("status") in (store.SENT, store.DONE) else None
 
     Store.write = write  # type: ignore[method-assign,assignment]
-    around(points, store, "unacked", after=lambda *_: points.ready())
+    around(points, Roll, "heard", before=lambda *_: points.ready())
     around(points, store, "save_task", after=saved)
     around(points, store, "add_tasks", after=added)
     around(points, store, "queue_transactions", after=queued)

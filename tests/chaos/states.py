@@ -21,17 +21,16 @@ SCHEDULER = (
     "upload:stored",
     "notified",
 )
+#: Transactions of a worker.
+WORKER_STEPS = ("contribute", "reveal", "contributeAndFinalize", "deposit")
 WORKER = (
     *(f"stage:{stage}" for stage in Stage),
-    *(
-        f"journal:{when}-prepared-{step}"
-        for step in ("contribute", "reveal", "deposit")
-        for when in ("before", "after")
-    ),
-    *(f"journal:sent-{step}" for step in ("contribute", "reveal", "deposit")),
+    *(f"journal:{when}-prepared-{step}" for step in WORKER_STEPS for when in ("before", "after")),
+    *(f"journal:sent-{step}" for step in WORKER_STEPS),
     *(f"journal:{when}-mined" for when in ("before", "after")),
     *(f"journal:{when}-container-{what}" for what in ("made", "ended") for when in ("before", "after")),
     *(f"journal:{when}-result" for when in ("before", "after")),
+    "journal:delivered",
     "journal:image-pulled",
     "journal:container-removed",
     "journal:upload-begins",
