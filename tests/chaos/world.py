@@ -181,7 +181,7 @@ class World:
             shutil.copytree(self.folder / "chain", kept)
             self.node.start()
         shutil.copyfile(self.folder / "chain" / "deployment.json", self.folder / "deployment.json")
-        self.chain = Chain(self.node.url, deployment.load(self.folder / "deployment.json"), timeout=10)
+        self.chain = Chain(self.node.url, deployment.load(self.folder / "deployment.json"))
         self.chain.check()
 
     def _serve_files(self, port: int) -> None:
