@@ -44,16 +44,19 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chains = ["anvil", "anvil", "ganache", "anvil"] if given.chain == "both" else [given.chain]
-    report, failed = campaign.run(
+    chains = ("anvil", "anvil", "ganache", "anvil") if given.chain == "both" else (given.chain,)
+    plan = campaign.Plan(
         seed=given.seed, faults=given.faults, per_round=given.per_round, chains=chains, workers=given.workers,
-        ports=given.ports, folder=given.folder, keep=given.keep, seconds=given.seconds, say=say,
+        ports=given.ports, seconds=given.seconds, folder=given.folder, keep=given.keep,
     )  # fmt: skip
+    report, failed = campaign.run(plan, say)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=1) + "\n")
     missed = report["missed"] if given.faults >= LONG else []
     if failed is None and not missed:
-        say(f"{report['faults']} faults, nothing lost, nothing stuck; {given.output}")
+        say(
+            f"{report['faults']} faults at {sum(map(bool, report['by_state'].values()))} instants, nothing lost, nothing stuck; {given.output}"
+        )
         return 0
     for name, lines in report["found"].items():
         for line in lines:

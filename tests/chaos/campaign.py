@@ -213,14 +213,12 @@ class Round:
 
     def _look(self) -> None:
         while not self._over.wait(CHECK_SECONDS):
-            try:
+            with suppress(Exception):  # while the node is away there is nothing to see
                 found = self.auditor.during()
-            except Exception:  # the node is away
-                continue
-            if found.any():
-                self.say(f"found: {found}")
-                self.totals.findings.add(found)
-                self._over.set()
+                if found.any():
+                    self.say(f"found: {found}")
+                    self.totals.findings.add(found)
+                    self._over.set()
 
     def _settle(self) -> bool:
         """Let it come to rest, end it, and judge."""
@@ -253,37 +251,56 @@ class Round:
         return not found.any() and not self.totals.findings.any() and not self.totals.broken
 
 
-def run(
-    *, seed: int, faults: int, per_round: int, chains: list[str], workers: int, ports: int, folder: Path, keep: bool, seconds: int,
-    say: Callable[[str], None],
-) -> tuple[dict[str, Any], Path | None]:  # fmt: skip
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign is to be.
+
+    Attributes:
+        seed: fixes the order of faults and of orders; when each strikes depends on the machine too.
+        per_round: faults on one network.
+        chains: kinds of node, one round after the other.
+        ports: first of 40 free ports.
+        seconds: reference time of the tasks' category.
+        keep: keep the folders of rounds that went well too.
+    """
+
+    seed: int
+    faults: int
+    per_round: int
+    chains: tuple[str, ...]
+    workers: int
+    ports: int
+    seconds: int
+    folder: Path
+    keep: bool
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, Any], Path | None]:
     """The whole campaign; the report, and the folder of the round that failed."""
     began = time.monotonic()
-    totals = Totals(seed, all_targets())
+    totals = Totals(plan.seed, all_targets())
     number, failed = 0, None
-    while len(totals.faults) < faults and failed is None:
+    while len(totals.faults) < plan.faults and failed is None:
         number += 1
-        count, kind = min(per_round, faults - len(totals.faults)), chains[(number - 1) % len(chains)]
-        where = folder / f"round-{number}"
+        count = min(plan.per_round, plan.faults - len(totals.faults))
+        kind = plan.chains[(number - 1) % len(plan.chains)]
+        where = plan.folder / f"round-{number}"
         shutil.rmtree(where, ignore_errors=True)
-        say(f"round {number}: {count} faults, {kind}, {workers} workers, seed {seed}")
-        chance = random.Random(f"{seed} {number}")
+        say(f"round {number}: {count} faults, {kind}, {plan.workers} workers, seed {plan.seed}")
+        chance = random.Random(f"{plan.seed} {number}")
         with Stack(where, say=say) as stack:
-            world = World(stack, ports, kind, workers, chance, folder / "deployed", seconds)
+            world = World(stack, plan.ports, kind, plan.workers, chance, plan.folder / "deployed", plan.seconds)
             try:
                 world.build()
-                if not Round(world, totals, count, say).run():
-                    failed = where
-            except BaseException:
+                failed = None if Round(world, totals, count, say).run() else where
+            except Exception:
                 failed = where
                 totals.broken.append(traceback.format_exc(limit=-6))
-                if not isinstance(__import__("sys").exc_info()[1], Exception):
-                    raise
             finally:
                 with suppress(Exception):
                     world.clear()
         say(f"round {number}: {dict(totals.ended)} tasks so far, {totals.findings.counts()}, {totals.deaths} restarts")
-        if failed is None and not keep:
+        if failed is None and not plan.keep:
             shutil.rmtree(where, ignore_errors=True)
     report = totals.as_dict(time.monotonic() - began)
     report["missed"] = sorted(f"{name} ({who})" for name, who in totals.wanted)

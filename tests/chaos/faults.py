@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.chaos.daemons import Daemon
 from tests.chaos.node import Anvil
-from tests.chaos.world import Daemon, World
+from tests.chaos.world import World
 
 #: No outage is so long that an honest worker could not reveal in time (the window is 60 s).
 AWAY = (0.3, 3.0)

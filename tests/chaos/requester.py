@@ -1,4 +1,4 @@
-"""Those who keep the network busy: a requester of every kind of task, and a worker that contributes and never reveals."""
+"""Those who keep the network busy: a requester of every kind of task, and a worker that does not do its part."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from ops.ports import HOST, is_free
 from ops.services import deploy_contracts, start_registry
 from ops.stack import Stack
 from poco.errors import BadInputError, PewError
+from tests.chaos.daemons import Daemon, mount, unmount
 from tests.chaos.links import Lines
 from tests.chaos.node import NODES, Anvil, Ganache
 from tests.integration.worker_net import build_probe, push_image
@@ -48,63 +49,7 @@ REQUESTER_STAKE = 20_000 * RLC
 SHORT_SECONDS = 8
 #: silence after which the scheduler gives a worker up
 LOST_SECONDS = 20
-#: a disk that can be filled
-DISK_MB = 48
-#: a process that came back works that long before it is killed at random again
-SETTLED_SECONDS = 2.0
 RESTART_SECONDS = (0.1, 1.5)
-
-
-@dataclass
-class Daemon:
-    """A scheduler or worker: how it is started, and where its strings are."""
-
-    name: str
-    role: str
-    folder: Path
-    argv: list[str]
-    wallet: Wallet
-    #: when it may be started again (monotonic); None while it should not run
-    start_at: float | None = 0.0
-    deaths: int = 0
-    mounted: bool = False
-
-    @property
-    def settled(self) -> bool:
-        """Whether it has been at its work for a while since it was started last."""
-        try:
-            return time.time() - (self.folder / "ready").stat().st_mtime > SETTLED_SECONDS
-        except FileNotFoundError:
-            return False
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    def arm(self, points: dict[str, str]) -> None:
-        draft = self.folder / "armed.draft"
-        draft.write_text("".join(f"{name} {target}\n" for name, target in points.items()))
-        draft.rename(self.folder / "armed")
-
-    def disarm(self) -> None:
-        (self.folder / "armed").unlink(missing_ok=True)
-
-    def hit(self) -> tuple[str, str] | None:
-        """The instant it was stopped at, and who is to be killed there; once."""
-        try:
-            name, target = (self.folder / "hit").read_text().split()
-        except FileNotFoundError:
-            return None
-        (self.folder / "hit").unlink()
-        return name, target
-
-    def go_on(self) -> None:
-        (self.folder / "go").touch()
-
-    def shift(self, seconds: float) -> None:
-        """Let its clock be wrong."""
-        with (self.folder / "clock").open("r+b") as file:
-            file.write(struct.pack("d", seconds))
 
 
 @dataclass
@@ -393,24 +338,7 @@ class World:
                 with suppress(ValueError):
                     said = json.loads(line)
                     if said.get("event") in ("effect_failed", "thread_failed", "outbox_failed", "clock_failed"):
-                        key = f"{name.split('-')[0]} {said['event']} {said.get('why') or said.get('error') or said.get('where')}"
-                        found[key[:300]] = found.get(key[:300], 0) + 1
+                        why = said.get("why") or said.get("error") or said.get("where")
+                        key = f"{self.daemons[name].role} {said['event']} {why}"[:300]
+                        found[key] = found.get(key, 0) + 1
         return found
-
-
-def mount(folder: Path) -> bool:
-    """A small disk of its own for a folder; False where this user may not mount."""
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700", "pew-chaos", str(folder)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    return done.returncode == 0
-
-
-def unmount(folder: Path) -> None:
-    """Keep what is on it, for whoever looks at a failure."""
-    kept = folder.with_name("kept")
-    shutil.copytree(folder, kept, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
-    shutil.copytree(kept, folder, dirs_exist_ok=True)
-    shutil.rmtree(kept)
