@@ -88,10 +88,6 @@ def around(
     setattr(owner, method, watched)
 
 
-#: Where the call data stands in a signed transaction, by its type (EIP-2718; none for the oldest form).
-_DATA_AT = {None: 5, 1: 6, 2: 7}
-
-
 @cache
 def _selectors() -> dict[bytes, str]:
     from chain import abi
@@ -111,14 +107,15 @@ def _selectors() -> dict[bytes, str]:
     return found
 
 
-def step_of(raw: bytes) -> str:
+def step_of(prepared: Any) -> str:
     """Which of the contracts' functions a signed transaction calls; a deposit is an `approveAndCall`."""
-    import rlp  # type: ignore[import-untyped]
-
-    kind = raw[0] if raw[0] < 0x80 else None
-    fields = rlp.decode(raw if kind is None else raw[1:])
-    name = _selectors().get(bytes(fields[_DATA_AT[kind]][:4]), "other")
+    name = _selectors().get(prepared.data[:4], "other")
     return "deposit" if name == "approveAndCall" else name
+
+
+def kind_of(prepared: Any) -> str:
+    """Which of the scheduler's transactions it is; several tasks may share one."""
+    return "claim" if "Claim" in (name := step_of(prepared)) else name.removesuffix("Array")
 
 
 def watch_worker(points: Points) -> None:
@@ -145,7 +142,7 @@ def watch_worker(points: Points) -> None:
     around(points, Link, "poll", after=lambda *_: points.ready())
     around(points, Journal, "commit", after=stages)
     around(points, Journal, "transaction_prepared", before=prepared("before"), after=prepared("after"))
-    around(points, Sender, "broadcast", after=lambda _self, one, *_: f"journal:sent-{step_of(one.raw)}")
+    around(points, Sender, "broadcast", after=lambda _self, one, *_: f"journal:sent-{step_of(one)}")
     around(
         points, Journal, "transaction_ended", before=always("journal:before-mined"), after=always("journal:after-mined")
     )
@@ -166,13 +163,12 @@ def watch_worker(points: Points) -> None:
 def watch_scheduler(points: Points) -> None:
     from chain.transactions import Sender
     from scheduler import results, store
-    from scheduler.model import Tx
     from scheduler.outbox import Outbox
     from scheduler.presence import Roll
+    from scheduler.sending import StoreBook
     from scheduler.store import Store
 
     pending = threading.local()  # what the open transaction of this thread has changed
-    kinds = {str(kind) for kind in Tx}
 
     def change(names: list[str]) -> None:
         if not hasattr(pending, "names"):
@@ -206,12 +202,11 @@ def watch_scheduler(points: Points) -> None:
         names, pending.names = getattr(pending, "names", []), []
         points.passed(names)
 
-    def sent(_self: Any, one: Any, *_: Any) -> str | None:
-        step = step_of(one.raw)
-        return f"outbox:{step}:broadcast" if step in kinds else None
+    def signed(when: str) -> Naming:
+        return lambda _self, *given: f"outbox:{kind_of(given[-1] if when == 'broadcast' else given[1])}:{when}"
 
-    def kept(_self: Any, row: Any, **values: Any) -> str | None:
-        return f"outbox:{row['kind']}:{values['status']}" if values.get("status") in (store.SENT, store.DONE) else None
+    def done(_self: Any, rows: Any, **values: Any) -> list[str]:
+        return [f"outbox:{row['kind']}:DONE" for row in rows if values.get("status") == store.DONE]
 
     Store.write = write  # type: ignore[method-assign,assignment]
     around(points, Roll, "heard", before=lambda *_: points.ready())
@@ -219,8 +214,9 @@ def watch_scheduler(points: Points) -> None:
     around(points, store, "add_tasks", after=added)
     around(points, store, "queue_transactions", after=queued)
     around(points, store, "add_notification", after=notified)
-    around(points, Sender, "broadcast", after=sent)
-    around(points, Outbox, "_set", after=kept)
+    around(points, StoreBook, "keep", after=signed("SENT"))
+    around(points, Sender, "broadcast", after=signed("broadcast"))
+    around(points, Outbox, "_set", after=done)
     around(points, results, "keep", after=lambda *_, **__: "upload:stored")
 
 

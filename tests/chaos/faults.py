@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.daemons import Daemon
-from tests.chaos.node import Anvil
+from tests.chaos.node import CONFIRMATIONS, Anvil
 from tests.chaos.world import World
 
 #: No outage is so long that an honest worker could not reveal in time (the window is 60 s).
@@ -58,7 +58,7 @@ def kill_node(world: World) -> Fault:
 def kill_node_lossy(world: World) -> Fault | None:
     if not isinstance(world.node, Anvil):
         return None
-    away, lost = _long(world, AWAY), world.random.randint(1, 4)
+    away, lost = _long(world, AWAY), world.random.randint(1, CONFIRMATIONS - 1)
     world.restart_node(lost, away)
     return Fault("kill-node-lossy", "chain", f"away {away} s, up to {lost} blocks lost")
 
@@ -107,7 +107,7 @@ def reorganise(world: World) -> Fault | None:
         return None
     lose = world.random.random() < 0.5
     with world.node_guard:
-        depth = world.node.reorganise(world.random.randint(1, 4), lose=lose)
+        depth = world.node.reorganise(world.random.randint(1, CONFIRMATIONS - 1), lose=lose)
     return (
         Fault("reorganise", "chain", f"{depth} blocks, transactions {'lost' if lose else 'sent again'}")
         if depth

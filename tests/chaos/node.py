@@ -21,6 +21,8 @@ from poco.errors import PewError
 #: So many of the latest blocks' states are kept: a reorganisation goes no deeper.
 KEPT_STATES = 64
 BLOCK_SECONDS = 1
+#: The daemons wait for so many blocks; one less is what the chain takes back or a node may lose.
+CONFIRMATIONS = 4
 #: Anvil's first block, Unix seconds
 GENESIS = 1_700_000_000
 

@@ -36,7 +36,7 @@ from ops.stack import Stack
 from poco.errors import BadInputError, PewError
 from tests.chaos.daemons import Daemon, mount, unmount
 from tests.chaos.links import Lines
-from tests.chaos.node import NODES, Anvil, Ganache
+from tests.chaos.node import CONFIRMATIONS, NODES, Anvil, Ganache
 from tests.integration.worker_net import build_probe, push_image
 
 RLC = 10**9
@@ -211,7 +211,8 @@ class World:
             port += 2
             return self.lines.open(name, port, target)
 
-        common = {"deployment": str(self.folder / "deployment.json"), "workerpool": self.pool}
+        common: dict[str, Any] = {"deployment": str(self.folder / "deployment.json"), "workerpool": self.pool}
+        common["chain"] = {"confirmations": CONFIRMATIONS}
         self._daemon("scheduler", "scheduler", self.wallets["pool"], "pool", {
             **common, "rpc_url": line("scheduler-chain", self.ports), "port": scheduler, "poll_seconds": 5,
             "unknown_after": 8, "lost_after": LOST_SECONDS, "chain_poll_seconds": 0.5,
