@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint bench-gas bench-energy bench-dapps test-contracts test-contracts-long coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps test-contracts test-contracts-long coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ coverage: setup ## statements and branches of the contracts that their tests rea
 
 test-contracts-long: setup ## 10,000 steps beside the original and as many whose invariants are checked (SEED=1 STEPS=10000)
 	@exec .venv/bin/python -m ops.contracts_long $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
+
+chaos: engine setup ## crash campaign over a whole network: 1,000 faults (FAULTS=100 SEED=1 CHAIN=anvil|ganache SECONDS=30); build/bench/chaos.json
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m tests.chaos \
+	  $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(CHAIN),--chain $(CHAIN)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-gas: setup ## gas of our contracts beside that of the original, step by step
 	@brownie compile --all >/dev/null && exec .venv/bin/python -m benchmarks.gas

@@ -10,11 +10,22 @@ import time
 from pathlib import Path
 
 from ops.console import ROOT
+from ops.ports import is_free
+from poco.errors import BadInputError
 from tests.chaos import campaign
 from tests.chaos.node import NODES
+from tests.chaos.world import PORTS
 
 #: A run with so many faults must have met every instant.
 LONG = 900
+
+
+def free_range() -> int:
+    """The first of 40 ports that nobody holds now."""
+    for first in range(21700, 31700, PORTS):
+        if all(is_free(port) for port in range(first, first + PORTS)):
+            return first
+    raise BadInputError(f"there are no {PORTS} free ports in a row", hint="choose them: --ports N")
 
 
 def main() -> int:
@@ -27,7 +38,7 @@ def main() -> int:
         "--chain", choices=[*NODES, "both"], default="both", help="node; both: every fourth round Ganache"
     )
     parser.add_argument("--workers", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--ports", type=int, default=21700, help="first of 40 free ports (%(default)s)")
+    parser.add_argument("--ports", type=int, help="first of 40 free ports (the first such above 21700)")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "chaos", help="run folder (%(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "chaos.json", help="(%(default)s)")
     parser.add_argument(
@@ -47,16 +58,15 @@ def main() -> int:
     chains = ("anvil", "anvil", "ganache", "anvil") if given.chain == "both" else (given.chain,)
     plan = campaign.Plan(
         seed=given.seed, faults=given.faults, per_round=given.per_round, chains=chains, workers=given.workers,
-        ports=given.ports, seconds=given.seconds, folder=given.folder, keep=given.keep,
+        ports=given.ports or free_range(), seconds=given.seconds, folder=given.folder, keep=given.keep,
     )  # fmt: skip
     report, failed = campaign.run(plan, say)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=1) + "\n")
     missed = report["missed"] if given.faults >= LONG else []
     if failed is None and not missed:
-        say(
-            f"{report['faults']} faults at {sum(map(bool, report['by_state'].values()))} instants, nothing lost, nothing stuck; {given.output}"
-        )
+        met = sum(map(bool, report["by_state"].values()))
+        say(f"{report['faults']} faults, {met} instants met by name, nothing lost, nothing stuck: {given.output}")
         return 0
     for name, lines in report["found"].items():
         for line in lines:

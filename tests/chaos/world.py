@@ -45,6 +45,8 @@ WORKER_STAKE = 100 * RLC
 WORKER_WALLET = 5 * RLC
 POOL_STAKE = 2000 * RLC
 REQUESTER_STAKE = 20_000 * RLC
+#: ports that a world may use
+PORTS = 40
 #: the category of tasks whose final deadline is waited for: ten times as long
 SHORT_SECONDS = 8
 #: silence after which the scheduler gives a worker up
@@ -57,7 +59,7 @@ class World:
     """Everything below one run folder; ends with its stack.
 
     Args:
-        ports: a free range on loopback; the first 40 are used.
+        ports: a free range on loopback; `PORTS` of them.
         kind: of chain node.
         workers: how many, each with two slots.
         cache: keeps a chain with the contracts, for the next round.
@@ -78,7 +80,7 @@ class World:
     exits: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        taken = [port for port in range(self.ports, self.ports + 40) if not is_free(port)]
+        taken = [port for port in range(self.ports, self.ports + PORTS) if not is_free(port)]
         if taken:
             raise BadInputError(f"port {taken[0]} is taken", hint="choose others: --ports N")
         found = find_engine()
