@@ -108,3 +108,29 @@ def test_cancel_and_submit_in_a_hurry() -> None:
     assert (replicate(99).task_id, Do.CLEAN) in record.done
     assert not record.overlap
     lanes.close()
+
+
+def test_whatever_hangs_a_reveal_finds_a_thread() -> None:
+    hang = threading.Event()
+    done: list[Do] = []
+
+    def perform(job: Job) -> None:
+        if job.do is Do.UPLOAD:
+            hang.wait(10)
+        done.append(job.do)
+
+    lanes = Lanes(2, perform, reserved=1, urgent=frozenset({Do.REVEAL}))
+    lanes.start()
+    for number in range(6):
+        lanes.submit(Do.UPLOAD, replicate(number))
+    lanes.submit(Do.REVEAL, replicate(9))
+    end = time.monotonic() + 5
+    while not done and time.monotonic() < end:
+        time.sleep(0.01)
+    assert done == [Do.REVEAL]
+    hang.set()
+    end = time.monotonic() + 5
+    while len(done) < 7 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(done) == 7
+    lanes.close()
