@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 #: A worker may not tell more often.
 SHORTEST_SECONDS = 1.0
 #: So much of what is known must come again in the whole log, to see where the new begins.
-_OVERLAP = 4096
+_OVERLAP = 1024
 _FOLLOWED = "followed"
 
 
