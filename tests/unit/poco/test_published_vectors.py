@@ -92,6 +92,16 @@ def test_links():
 
     cid = result.cid_of(hashlib.sha256(b"hello world").digest())
     assert cid == "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+    # as the npm package multiformats 13.4.2 names them
+    for content, named in (
+        (b"", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+        (bytes(range(256)), "bafkreicav7zotuwysixepl6umshgsz2jofmhqx55dwuhbzyrajtl7fciqa"),
+        (bytes(2**20), "bafkreibq4fevl27rgurgnxbp7adh42aqiyd6ouflxhj3gzmcxcxzbh6lla"),
+    ):
+        sha256 = hashlib.sha256(content).digest()
+        assert result.cid_of(sha256) == named and result.sha256_of(named) == sha256
+    for other in ("", "b", cid.upper(), cid[:-1], cid[:-1] + "f", "QmT5NvUtoM5nWFfrQdVrFtvGfKFmG7AHE8P34isapyhCxX"):
+        assert result.sha256_of(other) is None
     assert result.on_chain_location(result.on_chain_link(cid)) == f"/ipfs/{cid}"
     assert result.on_chain_location(b"\xff") is None
 
