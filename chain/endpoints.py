@@ -28,6 +28,8 @@ from poco.errors import BadInputError
 HEAD_SECONDS = 2.0
 #: How long a request waits for an endpoint that has the block it needs, or that wants a pause.
 PATIENCE_SECONDS = 3.0
+#: What only reads is asked again after such pauses, where all endpoints failed at once.
+_AGAIN_SECONDS = (0.1, 0.3)
 #: A block that nobody has had for so long was taken back, or the chain began anew.
 FORGET_SECONDS = 30.0
 
@@ -145,6 +147,17 @@ class Endpoints(JSONBaseProvider):
             return self._send_to_all(method, params)
         if method not in _READS:
             return self._first(self._nodes[:1], method, params)
+        began = time.monotonic()
+        for pause in _AGAIN_SECONDS:
+            try:
+                return self._read(method, params)
+            except EndpointsError:
+                if time.monotonic() - began > PATIENCE_SECONDS:
+                    raise
+                time.sleep(pause)
+        return self._read(method, params)
+
+    def _read(self, method: str, params: Any) -> RPCResponse:
         if method == "eth_call" and getattr(self._agreeing, "wanted", False):
             return self._agreed(method, params)
         if method in _STATE:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chain.client import Chain
+from chain.client import Chain, ChainUnreachableError
 from chain.deployment import Deployment
 from chain.energy import EnergyLedger
 from chain.fees import FeePolicy, FeesTooHighError
@@ -34,6 +34,8 @@ from worker.transactions import JournalBook, Steps
 
 #: Seconds that must be left before a deadline for a transaction to be worth sending.
 MARGIN_SECONDS = 5
+#: The scheduler's node may be ahead of this worker's by so many seconds.
+UNSEEN_SECONDS = 20
 _LOG_SPAN = 1000
 
 
@@ -69,6 +71,8 @@ class PoolChain:
         self._journal = journal
         self.sender = Sender(chain, wallet, FeePolicy.of(config.fees), book=JournalBook(journal))
         self._steps = Steps(self.sender, journal)
+        #: since when a task that was offered is not on the chain that this worker reads
+        self._unseen: dict[str, int] = {}
 
     @property
     def deployment(self) -> Deployment:
@@ -83,6 +87,9 @@ class PoolChain:
             RefusalError: with the cause to report.
             ChainUnreachableError: ask again later.
         """
+        stale = self.chain.stale(now)
+        if stale:
+            raise ChainUnreachableError(f"out of service: {stale}", hint="the nodes do not follow the chain")
         try:
             pool = self.chain.workerpool(self._config.workerpool)
             check_authorization(replicate, self.me, pool.owner)
@@ -100,6 +107,7 @@ class PoolChain:
         if asks(deal.tag, GREEN) and not self._is_green():
             raise RefusalError(Cause.ENERGY, "the task is green, this worker's anchored ledger is not", declined=True)
         task = self.chain.task(replicate.task_id)
+        self._require_seen(task, now)
         self.require_open(task, now)
         self._require_means(deal)
         facts = self._facts(replicate, deal, task)
@@ -113,6 +121,15 @@ class PoolChain:
         if self.deployment.energy_ledger is None:
             return False
         return EnergyLedger(self.chain).is_green(self.me, self._config.workerpool)
+
+    def _require_seen(self, task: Task, now: int) -> None:
+        """ChainUnreachableError for a while where the task is not there yet: this worker's node may be behind."""
+        unset = task.status is ChainTaskStatus.UNSET
+        waiting = unset and now - self._unseen.setdefault(task.id, now) < UNSEEN_SECONDS
+        if not waiting:
+            self._unseen.pop(task.id, None)
+        else:
+            raise ChainUnreachableError("the chain does not show the task yet", hint="this worker's node is behind")
 
     def require_open(self, task: Task, now: int) -> None:
         if task.status is not ChainTaskStatus.ACTIVE:
