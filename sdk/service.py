@@ -110,7 +110,7 @@ class Service:
                 return state.digest()
             except requests.RequestException as error:
                 tries = 1 if size > before else tries + 1
-                if not etag or not size or tries >= _TRIES:
+                if (size and not etag) or tries >= _TRIES:
                     raise self._unreachable(error) from None
             except ServiceError as error:
                 tries += 1
