@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import requests
 
 from chain import deployment, wallet
 from chain.client import Chain
 from chain.wallet import Wallet
-from oci.platform import normalise
-from oci.platform import parse as parse_platform
 from poco.errors import PewError
 from worker.config import WorkerConfig
 from worker.energy import create_power_source
 from worker.link import Link
-from worker.runner.docker import DockerRunner
+from worker.runner import checks
 
-_MB = 1_048_576
+_CLOCK_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,10 @@ class Doctor:
             ("stake", self._stake),
             ("gas", self._gas),
             ("scheduler", self._scheduler),
-            ("docker", self._docker),
-            ("platform", self._platform),
-            ("data_dir", self._data_dir),
+            ("runtime", lambda: checks.runtime(self._config)),
+            ("platform", lambda: checks.platform(self._config)),
+            ("memory", lambda: checks.memory(self._config)),
+            ("data_dir", lambda: checks.data_dir(self._config)),
             ("energy", self._energy),
         )
         return [self._one(what, call) for what, call in (*examinations, *self._sensors())]
@@ -67,9 +67,9 @@ class Doctor:
     def _sensors(self) -> list[tuple[str, Callable[[], str]]]:
         if self._config.sensors is None:
             return []
-        from worker.sensors import checks  # only devices with sensors need what it imports
+        from worker.sensors import checks as of_sensors  # only devices with sensors need what it imports
 
-        return checks.examinations(self._config.sensors, self._config.name, self._config.platform)
+        return of_sensors.examinations(self._config.sensors, self._config.name, self._config.platform)
 
     def _one(self, what: str, call: Callable[[], str]) -> Finding:
         try:
@@ -89,7 +89,9 @@ class Doctor:
 
     def _deployment(self) -> str:
         found = deployment.load(self._config.deployment)
-        self._chain = Chain(self._config.rpc_urls, found, self._config.chain.model_copy(update={"request_seconds": 5.0}))
+        self._chain = Chain(
+            self._config.rpc_urls, found, self._config.chain.model_copy(update={"request_seconds": 5.0})
+        )
         return f"{found.network}, hub {found.hub}"
 
     def _needed(self) -> tuple[Chain, Wallet]:
@@ -104,12 +106,23 @@ class Doctor:
 
     def _clock(self) -> str:
         chain, _ = self._needed()
+        cure = "synchronise it: timedatectl set-ntp true"
         ahead = chain.block()[2] - time.time()
-        if ahead > 30:
-            raise PewError(
-                f"this clock is {ahead:.0f} s behind the chain's", hint="synchronise it: timedatectl set-ntp true"
-            )
-        return "not behind the chain's"
+        if ahead > _CLOCK_SECONDS:
+            raise PewError(f"this clock is {ahead:.0f} s behind the chain's", hint=cure)
+        # a quiet chain's last block says nothing about a clock that is fast; a server does
+        away = self._scheduler_clock() - time.time()
+        if abs(away) > _CLOCK_SECONDS:
+            raise PewError(f"this clock and the scheduler's are {abs(away):.0f} s apart", hint=cure)
+        return "as the chain's and the scheduler's"
+
+    def _scheduler_clock(self) -> float:
+        """Unix seconds that the scheduler's HTTP server says; our own where it says nothing."""
+        try:
+            answer = requests.get(f"{self._config.scheduler_url}/config", timeout=5)
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (requests.RequestException, KeyError, ValueError):
+            return time.time()
 
     def _workerpool(self) -> str:
         chain, _ = self._needed()
@@ -149,34 +162,6 @@ class Doctor:
             raise PewError(f"it signs as {said.scheduler}, the pool belongs to {owner}", hint="check scheduler_url")
         link.login()
         return f"{self._config.scheduler_url} takes this wallet"
-
-    def _docker(self) -> str:
-        runner = DockerRunner(self._config.docker, self._config.platform, "0x0", self._config.docker_host)
-        version = runner.client().version()
-        return f"Engine {version['Version']}, API {version['ApiVersion']}"
-
-    def _platform(self) -> str:
-        import platform as machine
-
-        wanted, own = parse_platform(self._config.platform), normalise("linux", machine.machine())
-        if own.runs(wanted):
-            return f"{wanted} is this machine's own"
-        name = {"arm": "qemu-arm", "arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}.get(wanted.architecture, "")
-        if not os.path.exists(f"/proc/sys/fs/binfmt_misc/{name}"):  # noqa: PTH110
-            raise PewError(
-                f"this machine is {own} and cannot run {wanted}",
-                hint="apt-get install qemu-user-static binfmt-support, or leave `platform` out",
-            )
-        return f"{wanted} by emulation on {own}"
-
-    def _data_dir(self) -> str:
-        folder = self._config.data_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free // _MB
-        need = self._config.docker.output_mb * 2 + self._config.fetch.total_mb
-        if free < need:
-            raise PewError(f"{free} MB free, a task may take {need}", hint="free some, or lower output_mb and total_mb")
-        return f"{folder}, {free} MB free"
 
     def _energy(self) -> str:
         return create_power_source(self._config.energy).check()

@@ -58,7 +58,7 @@ def test_conventions_reach_the_program_and_the_network_does_not(bench: Make) -> 
 def test_nothing_gets_out_of_the_container(bench: Make, runtime: Runtime) -> None:
     one = bench()
     one.run("escape")
-    assert set(one.result().split()) == runtime.weaker, f"the program could: {one.result()}"
+    assert set(one.result().split()) <= runtime.weaker, f"the program could: {one.result()}"
 
 
 def test_exit_code_and_logs_are_told(bench: Make) -> None:

@@ -17,7 +17,7 @@ from docker.errors import APIError, DockerException, NotFound
 from poco.errors import Cause
 from poco.wire import MAX_LOG_CHARS, Logs
 from worker.config import DockerLimits
-from worker.runner import images
+from worker.runner import images, processes
 from worker.runner.errors import RunError
 from worker.runner.hardening import options
 from worker.runner.images import engine
@@ -192,22 +192,29 @@ class _Container:
     @contextmanager
     def guard(self, spec: RunSpec) -> Iterator[Callable[[], bool]]:
         """By its process id where that is one of this machine's: the engine takes its time, a disk bomb does not."""
-        pid = _own_process(self._state()["Pid"], str(self._raw.id))
+        first = int(self._state()["Pid"])
+        handle = _own_process(first, str(self._raw.id))
 
         def kill() -> None:
             try:
-                if pid is not None:
-                    signal.pidfd_send_signal(pid, signal.SIGKILL)
+                if handle is not None:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
             except OSError:
                 pass  # rootless or ended: `kill` of who watches the run is for that
 
-        meter = Meter(bounded(spec), self._limits.output_mb * _MB, self._limits.output_files)
+        folders = bounded(spec)
+        device = folders[0].stat().st_dev
+
+        def nameless() -> int:
+            return processes.deleted(first, device) if handle is not None else 0
+
+        meter = Meter(folders, self._limits.output_mb * _MB, self._limits.output_files, nameless)
         try:
             with Watch(meter, kill) as exceeded:
                 yield exceeded
         finally:
-            if pid is not None:
-                os.close(pid)
+            if handle is not None:
+                os.close(handle)
 
     def _state(self) -> Any:
         return self._raw.client.api.inspect_container(self._raw.id)["State"]

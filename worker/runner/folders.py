@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable
+import secrets
+import stat
 from pathlib import Path
-from typing import Any
 
 from poco.hexes import bytes32
 
 #: Who a container runs as when the worker itself is root ("nonroot" in distroless images).
 NOBODY = 65532
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def container_user() -> tuple[int, int]:
@@ -68,19 +68,42 @@ def _for_the_program(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a tree that a stranger filled: links are not followed, folders without permissions are opened."""
+    """Remove a tree that a stranger filled, however deep, without following links or leaving what he has closed.
 
-    def again(call: Callable[..., Any], path: str, _: object) -> None:
-        parent = Path(path).parent
-        if not Path(path).is_symlink():
-            parent.chmod(0o700)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            call(path)
+    What lies in a folder is moved up to the top before the folder goes, so that no path and no recursion gets long.
+    """
+    if folder.is_symlink() or not folder.exists():
+        folder.unlink(missing_ok=True)
+        return
+    folder.chmod(0o700)
+    top = os.open(folder, _FOLDER)
+    try:
+        moved, prefix = 0, f".{secrets.token_hex(8)}-"  # a name that nothing there has
+        while names := os.listdir(top):  # noqa: PTH208  (of a descriptor)
+            for name in names:
+                if not _is_folder(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                inside = _opened(name, top)
+                try:
+                    for child in os.listdir(inside):  # noqa: PTH208
+                        if _is_folder(child, inside):
+                            os.close(_opened(child, inside))
+                        moved += 1
+                        os.rename(child, f"{prefix}{moved}", src_dir_fd=inside, dst_dir_fd=top)
+                finally:
+                    os.close(inside)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
 
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder, onerror=again)
+
+def _is_folder(name: str, parent: int) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+
+
+def _opened(name: str, parent: int) -> int:
+    """A descriptor of a folder that its owner may read and change from now on."""
+    os.chmod(name, 0o700, dir_fd=parent)
+    return os.open(name, _FOLDER, dir_fd=parent)

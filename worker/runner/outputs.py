@@ -17,10 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from poco.errors import Cause
 from poco.result import FileTree, ResultError
-from worker.runner.usage import usage
+from worker.runner.usage import MAX_DEPTH, usage
 
 _CHUNK = 256 * 1024
-_MAX_DEPTH = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -54,7 +53,7 @@ class OutFolder:
 
     def files(self) -> Iterator[PurePosixPath]:
         """All regular files, in path order."""
-        yield from sorted(self._walk(PurePosixPath(), _MAX_DEPTH))
+        yield from sorted(self._walk(PurePosixPath(), MAX_DEPTH))
 
     def _walk(self, folder: PurePosixPath, depth: int) -> Iterator[PurePosixPath]:
         for name in self.children(folder):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 _ROUNDS = 50
+#: proc(5), maps: addresses, rights, offset, device, inode, path.
+_DELETED = re.compile(rb"^(\w+)-(\w+) \S+ \w+ (\w+):(\w+) (\d+) +/.*\(deleted\)$", re.MULTILINE)
 _ANONYMOUS = re.compile(rb"^(?:RssAnon|RssShmem):\s+(\d+)", re.MULTILINE)
 _SHARES = re.compile(rb"^(?:Pss_Anon|Pss_Shmem):\s+(\d+)", re.MULTILINE)
 
@@ -30,6 +33,23 @@ def memory(pid: int, enough: int) -> int:
     processes = descendants(pid)
     held = sum(_sum(_ANONYMOUS, f"/proc/{each}/status") for each in processes)
     return held if held <= enough else sum(_sum(_SHARES, f"/proc/{each}/smaps_rollup") for each in processes)
+
+
+def deleted(pid: int, device: int) -> int:
+    """Bytes on a file system (`st_dev`) that have no name any more and live because `pid` or processes below it hold
+    them open or mapped: no walk through folders finds those."""
+    sizes: dict[int, int] = {}
+    for each in (pid, *descendants(pid)):
+        for handle in _listed(f"/proc/{each}/fd"):
+            with suppress(OSError):
+                info = handle.stat()
+                if info.st_nlink == 0 and info.st_dev == device and stat.S_ISREG(info.st_mode):
+                    sizes[info.st_ino] = info.st_blocks * 512
+        for begin, end, major, minor, inode in _DELETED.findall(_read(f"/proc/{each}/maps")):
+            if os.makedev(int(major, 16), int(minor, 16)) == device:
+                length = int(end, 16) - int(begin, 16)
+                sizes[int(inode)] = max(sizes.get(int(inode), 0), length)
+    return sum(sizes.values())
 
 
 def paused(pid: int) -> bool:

@@ -110,8 +110,6 @@ class Shim:
     def __init__(self, folder: Path, lock: int) -> None:
         self._folder, self._lock = folder, lock
         self._spec = Spec(**json.loads((folder / "spec.json").read_bytes()))
-        bounded = [Path(each) for each in self._spec.folders]
-        self._meter = Meter(bounded, self._spec.output, self._spec.files)
         self._verdict: dict[str, Any] = {}
         self._pid = os.getpid()
 
@@ -246,7 +244,10 @@ class Shim:
 
     def _watch(self, bwrap: subprocess.Popen[bytes], first: int, handle: int) -> None:
         """Until bubblewrap ends: keep the logs, look at disk, memory and clock."""
-        flushed = looked = measured = 0.0
+        spec, flushed, looked, measured = self._spec, 0.0, 0.0, 0.0
+        bounded = [Path(each) for each in spec.folders]
+        device = bounded[0].stat().st_dev
+        meter = Meter(bounded, spec.output, spec.files, lambda: processes.deleted(first, device))
         open_tails = set(self._tails)
         with selectors.DefaultSelector() as selector:
             ended = os.pidfd_open(bwrap.pid)
@@ -254,7 +255,7 @@ class Shim:
             for tail in self._tails:
                 selector.register(tail.stream, selectors.EVENT_READ, tail)
             while True:
-                for key, _ in selector.select(min(self._meter.pause, _TICK_SECONDS)):
+                for key, _ in selector.select(min(meter.pause, _TICK_SECONDS)):
                     if key.data is None:
                         os.close(ended)
                         return
@@ -262,15 +263,15 @@ class Shim:
                         open_tails.remove(key.data)
                         selector.unregister(key.fileobj)
                 now = time.monotonic()
-                if now - looked >= self._meter.pause:
-                    if self._meter.exceeded():
+                if now - looked >= meter.pause:
+                    if meter.exceeded():
                         self._kill(handle, wrote_too_much=True)
                     looked = now
                 if now - measured >= _TICK_SECONDS:
                     measured = now
-                    if processes.memory(first, self._spec.memory) > self._spec.memory:
+                    if processes.memory(first, spec.memory) > spec.memory:
                         self._kill(handle, out_of_memory=True)
-                    if time.time() > self._spec.deadline or not self._folder.is_dir():
+                    if time.time() > spec.deadline or not self._folder.is_dir():
                         self._kill(handle)
                 if now - flushed >= _FLUSH_SECONDS:
                     flushed = now
@@ -327,7 +328,8 @@ def _end(first: int, handle: int) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(handle, selectors.EVENT_READ)
         if selector.select(_START_SECONDS):
-            os.waitpid(first, 0)
+            with suppress(ChildProcessError):  # bubblewrap outlived it and has waited for it
+                os.waitpid(first, 0)
     os.close(handle)
 
 

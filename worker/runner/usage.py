@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: How deep folders may lie in folders.
+MAX_DEPTH = 32
 #: Seconds between two looks: while nothing grows, and at least.
 _CALM, _QUICK = 0.05, 0.005
 #: Looking may take at most this part of a processor.
@@ -28,22 +30,35 @@ class Usage:
 
 
 def usage(root: Path, max_entries: int) -> Usage:
-    """Count what is in a folder without following links, and stop counting beyond `max_entries`."""
+    """Count what is in a folder without following links, and stop counting beyond `max_entries`.
+
+    Folders too deep to look at, or closed to us, count as too much: else they would hold what nobody counts.
+    """
     entries = size = 0
-    folders = [str(root)]
+    folders = [(str(root), 0)]
     while folders and entries <= max_entries:
+        path, depth = folders.pop()
         try:
-            with os.scandir(folders.pop()) as found:
+            with os.scandir(path) as found:
                 for entry in found:
                     entries += 1
                     if entries > max_entries:
                         break
-                    info = entry.stat(follow_symlinks=False)
-                    size += max(info.st_size, info.st_blocks * 512) if not stat.S_ISDIR(info.st_mode) else 0
-                    if stat.S_ISDIR(info.st_mode):
-                        folders.append(entry.path)
-        except OSError:
+                    try:
+                        info = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if not stat.S_ISDIR(info.st_mode):
+                        size += max(info.st_size, info.st_blocks * 512)
+                    elif depth < MAX_DEPTH:
+                        folders.append((entry.path, depth + 1))
+                    else:
+                        entries = max_entries + 1
+                        break
+        except (FileNotFoundError, NotADirectoryError):  # gone or replaced meanwhile
             continue
+        except OSError:
+            entries = max_entries + 1
     return Usage(entries, size)
 
 
@@ -54,12 +69,15 @@ class Meter:
         folders: each may hold up to
         max_bytes: bytes, and
         max_entries: entries.
+        nameless: how many bytes more there are that no folder shows.
     """
 
-    def __init__(self, folders: Sequence[Path], max_bytes: int, max_entries: int) -> None:
-        self._folders = folders
+    def __init__(
+        self, folders: Sequence[Path], max_bytes: int, max_entries: int, nameless: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._folders, self._nameless = folders, nameless
         self._max_bytes, self._max_entries = max_bytes, max_entries
-        self._sizes = [0] * len(folders)
+        self._sizes = [0] * (len(folders) + 1)
         self._looked = time.monotonic()
         self.pause = _QUICK
 
@@ -67,8 +85,8 @@ class Meter:
         """Look once, and set `pause`, the seconds until the next look."""
         began = time.monotonic()
         calm = _CALM
-        for number, folder in enumerate(self._folders):
-            used = usage(folder, self._max_entries)
+        found = [usage(folder, self._max_entries) for folder in self._folders]
+        for number, used in enumerate((*found, Usage(0, self._nameless()))):
             if used.size > self._max_bytes or used.entries > self._max_entries:
                 return True
             rate = (used.size - self._sizes[number]) / max(began - self._looked, 1e-6)

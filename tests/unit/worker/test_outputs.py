@@ -16,7 +16,8 @@ from poco.errors import Cause
 from poco.result import ResultError, digest
 from worker.proof import MemoryTree, error_proof
 from worker.runner.folders import TaskFolder
-from worker.runner.outputs import OutFolder, require_size, usage, write_zip
+from worker.runner.outputs import OutFolder, require_size, write_zip
+from worker.runner.usage import usage
 
 P = PurePosixPath
 
@@ -100,7 +101,7 @@ def test_depth_is_bounded(out: Path) -> None:
         folder.mkdir()
     (folder / "deep").write_text("x")
     assert files(out) == []
-    assert usage(out, 1000).entries == 61
+    assert usage(out, 1000).entries == 1001, "too deep counts as too much"
 
 
 def test_size_counts_holes_many_files_and_no_targets(out: Path, tmp_path: Path) -> None:
@@ -184,3 +185,36 @@ def test_a_zip_can_be_read_back_in_pieces(out: Path, tmp_path: Path) -> None:
     raw = (tmp_path / "z.zip").read_bytes()
     assert len(raw) == size
     assert zipfile.ZipFile(io.BytesIO(raw)).testzip() is None
+
+
+def test_deep_folders_count_as_too_much_and_can_be_removed(tmp_path: Path) -> None:
+    folder = TaskFolder(tmp_path, "0x" + "11" * 32)
+    folder.make()
+    here = os.open(folder.out, os.O_RDONLY)
+    for _ in range(3000):  # longer than any path may be, deeper than any recursion
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    with pytest.raises(ResultError):
+        require_size(folder.out, 1000, 10_000)
+    folder.remove()
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_removed_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir(mode=0o755)
+    (tmp_path / "mine" / "key").write_text("secret")
+    folder = TaskFolder(tmp_path / "tasks", "0x" + "11" * 32)
+    folder.make()
+    (folder.out / "link").symlink_to(tmp_path / "mine")
+    (folder.out / "closed").mkdir()
+    (folder.out / "closed" / "below").mkdir()
+    (folder.out / "closed" / "below" / "link").symlink_to("../../../../../mine")
+    (folder.out / "closed" / "below").chmod(0)
+    (folder.out / "closed").chmod(0)
+    folder.remove()
+    assert not folder.root.exists()
+    assert (tmp_path / "mine" / "key").read_text() == "secret"
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755
