@@ -17,7 +17,7 @@ from pathlib import Path
 
 from poco.transfers import LogAnswer, LogChunk
 from poco.wire import MAX_LOG_CHARS, Logs
-from scheduler.sessions import TooManyError
+from scheduler.challenges import TooManyError
 
 #: How soon a worker is asked to tell of a running program again: while its requester follows it, and else.
 FOLLOWED_SECONDS, UNFOLLOWED_SECONDS = 5, 60

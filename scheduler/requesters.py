@@ -8,23 +8,21 @@ stored for those who only ask, and every replica knows each other's.
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from chain.client import Chain
-from chain.wallet import recover_digest, typed_hash
-from poco.errors import BadInputError
-from poco.hexes import address, to_bytes
+from chain.wallet import typed_hash
+from poco.hexes import address
 from scheduler import store
+from scheduler.challenges import ChallengeError, answered, typed_challenge
 from scheduler.store import Store
 from scheduler.web import HttpError
 
 #: A challenge may be answered for at least so long, and at most one step longer.
 LIFE_SECONDS, STEP_SECONDS = 3600, 600
-_AUTHORIZATION = re.compile(r"(0x[0-9a-fA-F]{64})_(0x[0-9a-fA-F]{130})_(0x[0-9a-fA-F]{40})")
 _HINT = "sign a challenge: GET /tasks/logs/challenge?address=<wallet>"
 
 
@@ -43,24 +41,15 @@ class Requesters:
         return self._challenge(address(wallet), now // STEP_SECONDS)
 
     def signer(self, authorization: str, now: int) -> str:
-        """Whose answer to a challenge that is; HttpError 401 for none, a wrong or an old one."""
-        found = _AUTHORIZATION.fullmatch(authorization)
-        if found is None:
-            raise HttpError(HTTPStatus.UNAUTHORIZED, "NOT_SIGNED", "there is no answer to a challenge", _HINT)
-        digest, signature, wallet = to_bytes(found[1], 32), found[2], address(found[3])
+        """Whose answer to a challenge that is; ChallengeError for none, a wrong or an old one."""
+        digest, wallet = answered(authorization, _HINT)
         step = now // STEP_SECONDS
         known = any(
             hmac.compare_digest(typed_hash(self._challenge(wallet, one)), digest)
             for one in range(step, step - LIFE_SECONDS // STEP_SECONDS - 1, -1)
         )
         if not known:
-            raise HttpError(HTTPStatus.UNAUTHORIZED, "CHALLENGE", "this challenge was not given, or is too old", _HINT)
-        try:
-            signer = recover_digest(digest, signature)
-        except BadInputError:
-            signer = ""
-        if signer != wallet:
-            raise HttpError(HTTPStatus.UNAUTHORIZED, "SIGNATURE", f"{wallet} has not signed this challenge", _HINT)
+            raise ChallengeError("this challenge was not given, or is too old", hint=_HINT, code="CHALLENGE")
         return wallet
 
     def require(self, wallet: str, deal_id: str) -> None:
@@ -76,19 +65,8 @@ class Requesters:
 
     def _challenge(self, wallet: str, step: int) -> dict[str, Any]:
         nonce = hmac.digest(self._secret, f"{wallet}/{step}".encode(), "sha256").hex()
-        return {
-            "types": {
-                "EIP712Domain": [
-                    {"name": "name", "type": "string"},
-                    {"name": "version", "type": "string"},
-                    {"name": "chainId", "type": "uint256"},
-                ],
-                "Challenge": [{"name": "challenge", "type": "string"}],
-            },
-            "primaryType": "Challenge",
-            "domain": {"name": "iExec Core", "version": "1", "chainId": self.chain_id},
-            "message": {"challenge": f"read logs of my tasks in pool {self._pool}: {nonce}"},
-        }
+        text = f"read logs of my tasks in pool {self._pool}: {nonce}"
+        return typed_challenge("iExec Core", self.chain_id, text)
 
 
 def _secret(database: Store) -> bytes:

@@ -8,20 +8,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select
 
 from chain.wallet import recover_typed
 from poco.errors import PewError
 from poco.hexes import to_hex
 from poco.wire import Challenge, LoginRequest, Session, login_typed_data
+from scheduler import challenges
 from scheduler import tables as t
 from scheduler.store import Store
 
 CHALLENGE_SECONDS = 60
 SESSION_SECONDS = 24 * 3600
-#: Unanswered challenges that one wallet may have.
-MAX_CHALLENGES = 20
-MAX_CHALLENGES_IN_ALL = 20_000
 #: Sessions that are believed without asking the store, and for how long (another replica may end one), seconds.
 MAX_REMEMBERED = 50_000
 REMEMBERED_SECONDS = 300
@@ -29,10 +27,6 @@ REMEMBERED_SECONDS = 300
 
 class LoginError(PewError):
     """Not let in."""
-
-
-class TooManyError(PewError):
-    """Asked too often."""
 
 
 class Sessions:
@@ -56,33 +50,21 @@ class Sessions:
     def challenge(self, wallet: str, now: int) -> Challenge:
         """A nonce for that wallet to sign."""
         self._require_allowed(wallet)
-        nonce, expires = to_hex(secrets.token_bytes(32)), now + CHALLENGE_SECONDS
-        c = t.challenges.c
+        nonce = to_hex(secrets.token_bytes(32))
         with self._store.write() as db:
-            db.execute(delete(t.challenges).where(c.expires < now))
-            mine = db.scalar(select(func.count()).where(c.wallet == wallet)) or 0
-            everybody = db.scalar(select(func.count()).select_from(t.challenges)) or 0
-            if mine >= MAX_CHALLENGES or everybody >= MAX_CHALLENGES_IN_ALL:
-                raise TooManyError(
-                    "too many challenges wait for an answer",
-                    hint=f"try again in {CHALLENGE_SECONDS} s",
-                    code="TOO_MANY_CHALLENGES",
-                )
-            db.execute(insert(t.challenges).values(nonce=nonce, wallet=wallet, expires=expires))
-        return Challenge(nonce=nonce, expires=expires)
+            challenges.give(db, nonce, wallet, now, CHALLENGE_SECONDS)
+        return Challenge(nonce=nonce, expires=now + CHALLENGE_SECONDS)
 
     def login(self, request: LoginRequest, now: int) -> Session:
         """A session for a signed challenge; LoginError where it is not right. The nonce is used up either way."""
         self._require_allowed(request.wallet)
-        c = t.challenges.c
         with self._store.write() as db:
-            row = db.execute(select(t.challenges).where(c.nonce == request.nonce)).mappings().first()
-            db.execute(delete(t.challenges).where(c.nonce == request.nonce))
-        if row is None or row["wallet"] != request.wallet or row["expires"] != request.expires:
+            given = challenges.take(db, request.nonce)
+        if given is None or given.wallet != request.wallet or given.expires != request.expires:
             raise LoginError(
                 "this challenge was not given to you, or is used up", hint="ask for a new one", code="LOGIN"
             )
-        if now > row["expires"]:
+        if now > given.expires:
             raise LoginError("the challenge has expired", hint="ask for a new one; check the clock", code="LOGIN")
         typed = login_typed_data(self._chain_id, self._pool, request.wallet, request.nonce, request.expires)
         if recover_typed(typed, request.signature) != request.wallet:

@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chain.client import ChainUnreachableError
 from poco.errors import BadInputError, PewError
 from poco.wire import ErrorBody
+from scheduler.challenges import ChallengeError, TooManyError
 from scheduler.log import log
 from scheduler.orderbook import SignatureError
 from scheduler.results import ResultRefusedError
-from scheduler.sessions import LoginError, TooManyError
+from scheduler.sessions import LoginError
 
 MAX_BODY_BYTES = 2**20
 _SEE = "see docs/reference/scheduler.md"
@@ -47,6 +48,8 @@ def status_of(error: PewError) -> int:
             return error.status
         case LoginError():
             return HTTPStatus.FORBIDDEN if error.code == "NOT_ALLOWED" else HTTPStatus.UNAUTHORIZED
+        case ChallengeError():
+            return HTTPStatus.UNAUTHORIZED
         case SignatureError():
             return HTTPStatus.FORBIDDEN
         case TooManyError():

@@ -11,14 +11,8 @@ from sqlalchemy import select
 from chain.wallet import Wallet
 from poco.wire import LoginRequest, login_typed_data
 from scheduler import tables as t
-from scheduler.sessions import (
-    CHALLENGE_SECONDS,
-    REMEMBERED_SECONDS,
-    SESSION_SECONDS,
-    LoginError,
-    Sessions,
-    TooManyError,
-)
+from scheduler.challenges import TooManyError
+from scheduler.sessions import CHALLENGE_SECONDS, REMEMBERED_SECONDS, SESSION_SECONDS, LoginError, Sessions
 from scheduler.store import Store
 
 POOL = "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707"
