@@ -25,15 +25,15 @@ from poco.wire import (
     StatusUpdate,
     WorkerInfo,
 )
-from scheduler import api_results, owners, store, web
+from scheduler import api_market, api_results, owners, store, web
 from scheduler import model as m
 from scheduler import tables as t
+from scheduler.api_market import MarketServices
 from scheduler.api_results import ResultServices
 from scheduler.engine import Engine
 from scheduler.ledgers import LAST_DAY, Ledgers
 from scheduler.load import Gate, Load
 from scheduler.metrics import CONTENT_TYPE, Metrics
-from scheduler.orderbook import KINDS, OrderBook
 from scheduler.polls import Polls
 from scheduler.replica import Replica
 from scheduler.sessions import Sessions
@@ -54,7 +54,7 @@ class Services:
     results: ResultServices
     views: Views
     metrics: Metrics
-    book: OrderBook
+    market: MarketServices
     ledgers: Ledgers
 
     @property
@@ -159,9 +159,8 @@ def build(s: Services) -> FastAPI:
             raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_TASK", f"there is no task {task_id} in this pool")
         return found
 
+    app.include_router(api_market.router(s.market))
     app.include_router(api_results.router(s.results, wallet_of))
-    for kind in KINDS:
-        _book_calls(app, s, kind)
     return app
 
 
@@ -192,36 +191,3 @@ def _keep_report(s: Services, task_id: str, body: StatusUpdate, wallet: str) -> 
         db.execute(insert(t.reports).values(task_id=task_id, worker=wallet, **row))
     if body.logs is not None:
         s.results.logs.finish(task_id, wallet, body.logs)
-
-
-def _book_calls(app: FastAPI, s: Services, kind: str) -> None:
-    """POST and GET of one kind of order."""
-
-    def check_chain(request: Request) -> None:
-        asked = request.query_params.get("chainId")
-        if asked is not None and asked != str(s.pool.chain_id):
-            raise HttpError(
-                HTTPStatus.BAD_REQUEST, "WRONG_CHAIN", f"this book is of chain {s.pool.chain_id}, not {asked[:20]}"
-            )
-
-    @app.post(f"/{kind}orders")
-    async def publish(request: Request) -> JSONResponse:
-        check_chain(request)
-        try:
-            body = await request.json()
-        except (ValueError, RecursionError):
-            raise HttpError(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "the request is not JSON") from None
-        return JSONResponse(await run_in_threadpool(s.book.publish, kind, body, s.engine.now()))
-
-    @app.get(f"/{kind}orders")
-    def listing(request: Request) -> JSONResponse:
-        check_chain(request)
-        return JSONResponse(s.book.list(kind, dict(request.query_params)))
-
-    @app.get(f"/{kind}orders/{{order_hash}}")
-    def one(order_hash: str, request: Request) -> JSONResponse:
-        check_chain(request)
-        found = s.book.get(kind, order_hash)
-        if found is None:
-            raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_ORDER", f"order {order_hash[:70]} is not in this book")
-        return JSONResponse(found)

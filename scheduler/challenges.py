@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -53,23 +52,6 @@ def take(db: Connection, nonce: str) -> Given | None:
     c = t.challenges.c
     row = db.execute(delete(t.challenges).where(c.nonce == nonce).returning(c.wallet, c.expires)).first()
     return None if row is None else Given(row.wallet, row.expires)
-
-
-def typed_challenge(name: str, chain_id: int, text: str) -> dict[str, Any]:
-    """EIP-712 typed data as iExec's client signs it; `name` is that of the service in the domain."""
-    return {
-        "types": {
-            "EIP712Domain": [
-                {"name": "name", "type": "string"},
-                {"name": "version", "type": "string"},
-                {"name": "chainId", "type": "uint256"},
-            ],
-            "Challenge": [{"name": "challenge", "type": "string"}],
-        },
-        "primaryType": "Challenge",
-        "domain": {"name": name, "version": "1", "chainId": chain_id},
-        "message": {"challenge": text},
-    }
 
 
 def answered(authorization: str, hint: str) -> tuple[bytes, str]:

@@ -59,6 +59,8 @@ class Config(Endpoints):
     host: str = "127.0.0.1"
     port: Port = 8400
     tls: Tls | None = None
+    #: where clients reach this scheduler, where that is not the address they asked (behind a proxy)
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
     #: how long a poll is held open where nothing happens, told to workers
     poll_seconds: Annotated[int, Field(ge=1, le=120)] = 20
     #: how many polls are held open at once; more are sent away with `Retry-After`

@@ -6,11 +6,11 @@ import secrets
 from typing import Any
 
 from chain.wallet import typed_hash
+from poco.challenge import GATEWAY, typed_challenge
 from poco.hexes import address, to_hex
 from scheduler import challenges
 from scheduler.store import Store
 
-NAME = "iExec Gateway"
 LIFE_SECONDS = 120
 _HINT = "sign a new challenge: GET /challenge?chainId=<id>&address=<wallet>"
 
@@ -36,7 +36,7 @@ class Gateway:
             TooManyError: it asks without answering.
         """
         text = f"orders in the book of pool {self._pool}: {secrets.token_hex(16)}"
-        data = challenges.typed_challenge(NAME, self._chain_id, text)
+        data = typed_challenge(GATEWAY, self._chain_id, text)
         with self._store.write() as db:
             challenges.give(db, to_hex(typed_hash(data)), address(wallet), now, LIFE_SECONDS)
         return data

@@ -13,19 +13,21 @@ from web3.exceptions import Web3Exception
 from chain.client import Chain
 from chain.wallet import recover_typed
 from poco.errors import BadInputError, PewError
-from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, address, bytes32, to_bytes
+from poco.hexes import address, bytes32, to_bytes
 from poco.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
 from scheduler import funds
+from scheduler import order_filters as filters
 from scheduler import tables as t
 from scheduler.store import Store
 
+#: Of an order: may be matched; used up; closed by its owner; its owner lacks the deposit for a single task.
+OPEN, FILLED, CANCELED, UNFUNDED = "open", "filled", "canceled", "unfunded"
 KINDS: dict[str, type[Order]] = {
     "app": AppOrder,
     "dataset": DatasetOrder,
     "workerpool": WorkerpoolOrder,
     "request": RequestOrder,
 }
-PAGE_SIZE, MAX_PAGE_SIZE = 20, 1000
 MAX_ORDERS_OF_ONE = 1000
 MAX_LISTED = 10_000
 
@@ -67,6 +69,7 @@ class OrderBook:
             "price": f"{_price(order):078d}",
             "category": getattr(order, "category", None),
             "remaining": str(remaining),
+            "status": OPEN,
             "body": order.as_json(),
             "published_at": now,
         }
@@ -77,7 +80,7 @@ class OrderBook:
                 if of_one >= MAX_ORDERS_OF_ONE:
                     raise BadInputError(f"{owner} has {of_one} orders in the book", hint="use orders of larger volume")
                 db.execute(insert(t.orders).values(**row))
-        return {"ok": True, "published": self._shown(known or row, remaining)}
+        return {"ok": True, "published": self._shown(known or row)}
 
     def withdraw(self, order_hash: str) -> None:
         """List it no longer. Who has a copy can match it until it is closed on chain."""
@@ -89,48 +92,81 @@ class OrderBook:
         with self._store.read() as db:
             where = (t.orders.c.hash == bytes32(order_hash)) & (t.orders.c.kind == kind)
             row = db.execute(select(t.orders).where(where)).mappings().first()
-        if row is None:
-            return None
-        return {"ok": True, **self._shown(row, self._remaining(KINDS[kind].from_json(row["body"]), row["hash"]))}
+        return None if row is None else {"ok": True, **self._shown(row)}
 
     def list(self, kind: str, query: Mapping[str, str]) -> dict[str, Any]:
-        """A page of orders that are left and fit the filters, the best for the other side first."""
-        page, size = _whole(query, "pageIndex", 0, 10**6), _whole(query, "pageSize", PAGE_SIZE, MAX_PAGE_SIZE)
-        size = max(size, 1)
-        chosen = select(t.orders).where(t.orders.c.kind == kind)
+        """A page of orders that are open and fit the filters, the best for the other side first."""
+        page, size = filters.page(query)
+        o = t.orders.c
+        chosen = select(t.orders).where(o.kind == kind, o.status == OPEN)
         resource = KINDS[kind].RESOURCE
-        if resource in query and query[resource] != "any":
-            chosen = chosen.where(t.orders.c.resource == address(query[resource]))
-        owner = query.get(f"{resource}Owner")
-        if owner:
-            chosen = chosen.where(t.orders.c.signer == address(owner))
+        if query.get(resource, filters.ANY) != filters.ANY:
+            chosen = chosen.where(o.resource == address(query[resource]))
+        owner = query.get(f"{resource}Owner", filters.ANY)
+        if owner != filters.ANY:
+            chosen = chosen.where(o.signer == address(owner))
         if "category" in query:
-            chosen = chosen.where(t.orders.c.category == _whole(query, "category", 0, 2**53))
-        price = t.orders.c.price.desc() if kind == "request" else t.orders.c.price
+            chosen = chosen.where(o.category == filters.whole(query, "category", 0))
+        price = o.price.desc() if kind == "request" else o.price
         with self._store.read() as db:
-            ordered = chosen.order_by(price, t.orders.c.published_at, t.orders.c.hash).limit(MAX_LISTED)
+            ordered = chosen.order_by(price, o.published_at, o.hash).limit(MAX_LISTED)
             rows = list(db.execute(ordered).mappings())
-        found = []
-        for row in rows:
-            order = KINDS[kind].from_json(row["body"])
-            if _fits(order, query):
-                remaining = self._remaining(order, row["hash"])
-                if remaining >= max(_whole(query, "minVolume", 1, 2**53), 1):
-                    found.append(self._shown(row, remaining))
-        answer: dict[str, Any] = {"ok": True, "count": len(found), "orders": found[page * size : (page + 1) * size]}
+        least = max(filters.whole(query, "minVolume", 1), 1)
+        found = [
+            row
+            for row in rows
+            if int(row["remaining"]) >= least and filters.fits(KINDS[kind].from_json(row["body"]), query)
+        ]
+        shown = [self._shown(row) for row in found[page * size : (page + 1) * size]]
+        answer: dict[str, Any] = {"ok": True, "count": len(found), "orders": shown}
         if (page + 1) * size < len(found):
             answer["nextPage"] = page + 1
         return answer
 
+    def unpublish(self, kind: str, body: Any, wallet: str) -> dict[str, Any]:
+        """Take orders out of the book at their owner's wish: one by its hash, a resource's last one, or all of it.
+
+        Orders stay valid for whoever has a copy: only closing them on chain ends that.
+
+        Raises:
+            BadInputError: no such target, or no such order in the book.
+            SignatureError: the orders of somebody else.
+        """
+        o = t.orders.c
+        target = body.get("target") if isinstance(body, dict) else None
+        chosen = select(o.hash, o.signer).where(o.kind == kind)
+        if target == "unpublish_orderHash":
+            chosen = chosen.where(o.hash == bytes32(str(body.get("orderHash"))))
+        elif target in {"unpublish_last", "unpublish_all"}:
+            resource = address(str(body.get(KINDS[kind].RESOURCE)))
+            chosen = chosen.where(o.resource == resource, o.signer == wallet).order_by(o.published_at.desc(), o.hash)
+            chosen = chosen.limit(1) if target == "unpublish_last" else chosen
+        else:
+            raise BadInputError(
+                "the request does not say what to unpublish",
+                hint='"target" is unpublish_orderHash, unpublish_last or unpublish_all',
+            )
+        with self._store.write() as db:
+            found = list(db.execute(chosen))
+            if not found:
+                raise BadInputError("no such order is in this book", hint="list the book", code="NO_SUCH_ORDER")
+            if any(row.signer != wallet for row in found):
+                raise SignatureError(
+                    f"only {found[0].signer} may unpublish this order", hint="sign with that wallet", code="NOT_OWNER"
+                )
+            hashes = [row.hash for row in found]
+            db.execute(delete(t.orders).where(o.hash.in_(hashes)))
+        return {"ok": True, "unpublished": hashes}
+
     def standing_stake(self) -> int:
         """What the scheduler must have free, nRLC, so that its dearest standing order can be matched in full."""
         needed = 0
+        o = t.orders.c
+        chosen = select(o.body, o.remaining).where(o.kind == "workerpool", o.status == OPEN)
         with self._store.read() as db:
-            rows = list(db.execute(select(t.orders).where(t.orders.c.kind == "workerpool")).mappings())
-        for row in rows:
-            order = WorkerpoolOrder.from_json(row["body"])
-            remaining = max(self._remaining(order, row["hash"]), 0)
-            needed = max(needed, funds.scheduler_stake(order.workerpoolprice) * remaining)
+            for row in db.execute(chosen):
+                price = WorkerpoolOrder.from_json(row.body).workerpoolprice
+                needed = max(needed, funds.scheduler_stake(price) * int(row.remaining))
         return needed
 
     def _owner(self, order: Order) -> str:
@@ -172,12 +208,12 @@ class OrderBook:
         volume: int = getattr(order, "volume")  # noqa: B009 - every kind of order has it, `Order` does not say so
         return volume - self._chain.consumed(order_hash)
 
-    def _shown(self, row: Any, remaining: int) -> dict[str, Any]:
+    def _shown(self, row: Any) -> dict[str, Any]:
         return {
             "orderHash": row["hash"],
             "order": row["body"],
-            "remaining": remaining,
-            "status": "open" if remaining > 0 else "filled",
+            "remaining": int(row["remaining"]),
+            "status": row["status"],
             "signer": row["signer"],
             "publicationTimestamp": datetime.fromtimestamp(row["published_at"], UTC).isoformat(),
             "chainId": self._domain.chain_id,
@@ -195,46 +231,3 @@ def _price(order: Order) -> int:
         case RequestOrder():
             return order.appmaxprice + order.datasetmaxprice + order.workerpoolmaxprice
     raise BadInputError(f"{type(order).__name__} has no price")
-
-
-def _fits(order: Order, query: Mapping[str, str]) -> bool:
-    if not _tags_fit(int(getattr(order, "tag", ZERO_BYTES32), 16), query):
-        return False
-    if isinstance(order, WorkerpoolOrder) and order.trust < _whole(query, "minTrust", _whole(query, "trust", 0)):
-        return False
-    if isinstance(order, RequestOrder):
-        if "maxTrust" in query and order.trust > _whole(query, "maxTrust", 0):
-            return False
-        wanted = {name: query.get(name) for name in ("app", "dataset", "workerpool", "beneficiary")}
-        return all(
-            value in (None, "any") or getattr(order, name) == address(str(value)) for name, value in wanted.items()
-        )
-    for name in ("app", "dataset", "workerpool", "requester"):
-        allowed = getattr(order, f"{name}restrict", None)
-        if allowed is not None and not _restriction_fits(allowed, query.get(name), f"is{name.title()}Strict" in query):
-            return False
-    return True
-
-
-def _restriction_fits(allowed: str, asked: str | None, strict: bool) -> bool:
-    """Without a filter only unrestricted orders are shown; `any` shows all."""
-    if asked == "any":
-        return True
-    if asked is None:
-        return allowed == ZERO_ADDRESS
-    return allowed == address(asked) or (not strict and allowed == ZERO_ADDRESS)
-
-
-def _tags_fit(tag: int, query: Mapping[str, str]) -> bool:
-    if "minTag" in query and int(bytes32(query["minTag"]), 16) & ~tag:
-        return False
-    return not ("maxTag" in query and tag & ~int(bytes32(query["maxTag"]), 16))
-
-
-def _whole(query: Mapping[str, str], name: str, default: int, most: int = 2**53) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 17 or int(text) > most:
-        raise BadInputError(f"{name} is not a whole number up to {most}", hint="correct that parameter")
-    return int(text)

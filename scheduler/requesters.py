@@ -15,9 +15,10 @@ from typing import Any
 
 from chain.client import Chain
 from chain.wallet import typed_hash
+from poco.challenge import CORE, typed_challenge
 from poco.hexes import address
 from scheduler import store
-from scheduler.challenges import ChallengeError, answered, typed_challenge
+from scheduler.challenges import ChallengeError, answered
 from scheduler.store import Store
 from scheduler.web import HttpError
 
@@ -66,7 +67,7 @@ class Requesters:
     def _challenge(self, wallet: str, step: int) -> dict[str, Any]:
         nonce = hmac.digest(self._secret, f"{wallet}/{step}".encode(), "sha256").hex()
         text = f"read logs of my tasks in pool {self._pool}: {nonce}"
-        return typed_challenge("iExec Core", self.chain_id, text)
+        return typed_challenge(CORE, self.chain_id, text)
 
 
 def _secret(database: Store) -> bytes:

@@ -18,10 +18,13 @@ from chain.fees import FeePolicy
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
 from scheduler import api, funds, lock, sharing, store
+from scheduler.api_market import MarketServices
 from scheduler.api_results import ResultServices
 from scheduler.config import Config
 from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
+from scheduler.follower import Follower
+from scheduler.gateway import Gateway
 from scheduler.lease import Lease, RowLease, SoleLease
 from scheduler.ledgers import Ledgers
 from scheduler.load import Load, open_files
@@ -37,6 +40,7 @@ from scheduler.retention import Retention
 from scheduler.sessions import Sessions
 from scheduler.settings import Settings
 from scheduler.signals import Signals
+from scheduler.sms import Secrets
 from scheduler.standing import Standing
 from scheduler.store import Store
 from scheduler.uploads import Uploads
@@ -83,6 +87,7 @@ class Scheduler:
             self.engine.elsewhere = self.signals.tell
         self.clock = Clock(self.engine, lambda: self.replica.leading, lambda: self.replica.ready)
         book = OrderBook(self.store, self.chain)
+        self.follower = Follower(self.store, self.chain, config.chain_poll_seconds)
         self.standing = Standing(
             self.engine,
             book,
@@ -110,10 +115,22 @@ class Scheduler:
             results=self._results(config, views),
             views=views,
             metrics=Metrics(self.engine, self.replica, views, load),
-            book=book,
+            market=self._market(config, book, wallet),
             ledgers=Ledgers(config.files / "ledgers"),
         )
         self.app = api.build(self.services)
+
+    def _market(self, config: Config, book: OrderBook, wallet: wallets.Wallet) -> MarketServices:
+        chain_id = self.chain.deployment.chain_id
+        return MarketServices(
+            engine=self.engine,
+            book=book,
+            gateway=Gateway(self.store, chain_id, config.workerpool),
+            secrets=Secrets(self.store, self.chain, wallet),
+            chain_id=chain_id,
+            workerpool=config.workerpool,
+            public_url=config.public_url or "",
+        )
 
     def _lease(self, me: str) -> Lease:
         return SoleLease() if self.store.shared is None else RowLease(self.store, me, self.config.lease_seconds)
@@ -164,12 +181,12 @@ class Scheduler:
         self.replica.start()
         if self.signals is not None:
             self.signals.start()
-        for thread in (self.clock, self.standing, self.services.results.retention):
+        for thread in (self.clock, self.follower, self.standing, self.services.results.retention):
             thread.start()
 
     def stop(self) -> None:
         """Stop the threads and let go of the data."""
-        for thread in (self.services.results.retention, self.standing, self.clock, self.replica):
+        for thread in (self.services.results.retention, self.standing, self.follower, self.clock, self.replica):
             thread.stop()
         if self.signals is not None:
             self.signals.stop()

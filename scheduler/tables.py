@@ -230,9 +230,34 @@ orders = Table(
     Column("price", String(78), nullable=False),
     Column("category", BigInteger),
     Column("remaining", String(78), nullable=False),
+    Column("status", String(8), nullable=False, server_default="open"),
     Column("body", JSON, nullable=False),
     Column("published_at", BigInteger, nullable=False),
     Index("orders_listing", "kind", "resource"),
+)
+
+#: Deals of the whole hub, as the market shows them.
+deals = Table(
+    "deals",
+    metadata,
+    Column("id", String(66), primary_key=True),
+    Column("block", BigInteger, nullable=False, index=True),
+    *(Column(name, String(42), nullable=False) for name in ("beneficiary", "app", "dataset", "workerpool")),
+    Column("requester", String(42), nullable=False, index=True),
+    *(Column(f"{kind}order_hash", String(66), nullable=False) for kind in ("app", "dataset", "workerpool", "request")),
+    Column("body", JSON, nullable=False),
+)
+
+#: Secrets of users: `sealed` is nonce, tag and ciphertext (AES-GCM).
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("kind", String(10), nullable=False),
+    Column("owner", String(42), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("set_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "owner", "name"),
 )
 
 results = Table(

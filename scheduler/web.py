@@ -21,6 +21,7 @@ from scheduler.log import log
 from scheduler.orderbook import SignatureError
 from scheduler.results import ResultRefusedError
 from scheduler.sessions import LoginError
+from scheduler.sms import ExistsError, NotAllowedError
 
 MAX_BODY_BYTES = 2**20
 _SEE = "see docs/reference/scheduler.md"
@@ -48,13 +49,13 @@ def status_of(error: PewError) -> int:
             return error.status
         case LoginError():
             return HTTPStatus.FORBIDDEN if error.code == "NOT_ALLOWED" else HTTPStatus.UNAUTHORIZED
-        case ChallengeError():
+        case ChallengeError() | NotAllowedError():
             return HTTPStatus.UNAUTHORIZED
         case SignatureError():
             return HTTPStatus.FORBIDDEN
         case TooManyError():
             return HTTPStatus.TOO_MANY_REQUESTS
-        case ResultRefusedError():
+        case ResultRefusedError() | ExistsError():
             return HTTPStatus.CONFLICT
         case ChainUnreachableError():
             return HTTPStatus.SERVICE_UNAVAILABLE
@@ -90,7 +91,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PewError)
     async def _known(request: Request, error: PewError) -> JSONResponse:
         status = status_of(error)
-        if _is_book(request):
+        if _is_market(request):
             return JSONResponse({"ok": False, "error": str(error)}, status_code=status)
         return refusal(status, error.code, error.message, error.hint, getattr(error, "retry_after", None))
 
@@ -153,5 +154,7 @@ def bearer(request: Request) -> str:
     return token
 
 
-def _is_book(request: Request) -> bool:
-    return request.url.path.split("/")[1].endswith("orders")
+def _is_market(request: Request) -> bool:
+    """Whether errors are told as the official gateway tells them."""
+    first = request.url.path.split("/")[1]
+    return first.endswith("orders") or first in {"challenge", "deals"}

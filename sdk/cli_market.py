@@ -159,6 +159,7 @@ def order() -> None:
       pew order publish app 0x... --price 0.1 --volume 100
       pew order publish workerpool 0x... --price 1 --category XS --trust 4
       pew order list workerpool
+      pew order unpublish app 0x...
     """
 
 
@@ -275,6 +276,19 @@ def list_orders(settings: Settings, kind: str, address: str | None) -> None:
             ]
         )
     settings.show([entry.as_json() for entry in found], table(rows) or [f"no {kind} orders"])
+
+
+@order.command("unpublish")
+@click.argument("kind", type=click.Choice(["app", "dataset", "workerpool", "request"]))
+@click.argument("target", metavar="HASH|ADDRESS")
+@click.option("--last", is_flag=True, help="Of an address only the order published last.")
+@json_option
+@click.pass_obj
+def unpublish(settings: Settings, kind: str, target: str, last: bool) -> None:
+    """Take an order, or all orders of an address, out of the book; whoever has a copy can still match them."""
+    client = settings.client(wallet=True)
+    gone = client.book.unpublish(kind, target, client.wallet, last=last)
+    settings.show({"unpublished": gone}, [f"unpublished {one}" for one in gone])
 
 
 def _publish(settings: Settings, made: Order, price: int, volume: int) -> None:

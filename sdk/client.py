@@ -180,7 +180,7 @@ class Client:
                 f"{order.resource} belongs to {owner}, not to {self.wallet.address}",
                 hint="publish with the owner's wallet",
             )
-        return self.book.publish(self.sign(order))
+        return self.book.publish(self.sign(order), self.wallet)
 
     def best_orders(self, wish: Wish) -> Orders:
         """The cheapest orders of the book that fit a wish and have enough left.

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from chain.wallet import Wallet
+from poco.challenge import GATEWAY
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_ADDRESS, address, bytes32
 from poco.orders import AppOrder, DatasetOrder, Domain, Order, RequestOrder, WorkerpoolOrder
+from sdk.challenge import authorization
 from sdk.orders import KINDS
 from sdk.service import Service
 
 PAGE_SIZE = 100
 MAX_PAGES = 100
+ADDRESS_CHARS = 42
 OrderT = TypeVar("OrderT", bound=Order)
 
 
@@ -43,13 +47,18 @@ class OrderBook:
         self._service = service
         self._domain = domain
 
-    def publish(self, order: Order) -> str:
+    def publish(self, order: Order, wallet: Wallet) -> str:
         """Publish a signed order; returns its hash.
+
+        Args:
+            order: signed by the owner of what it offers.
+            wallet: answers the book's challenge.
 
         Raises:
             sdk.service.ServiceError: the book refuses it (wrong signature, no stake, nothing left of it).
         """
-        answer = self._service.send("POST", f"/{_kind(order)}orders", {"order": order.as_json()}, self._chain())
+        path = f"/{_kind(order)}orders"
+        answer = self._service.send("POST", path, {"order": order.as_json()}, self._chain(), self._signed(wallet))
         mine = order.hash(self._domain)
         published = answer.get("published") if isinstance(answer, dict) else None
         if not isinstance(published, dict) or published.get("orderHash") != mine:
@@ -58,6 +67,29 @@ class OrderBook:
                 hint="check that it serves the same chain and hub",
             )
         return mine
+
+    def unpublish(self, kind: str, target: str, wallet: Wallet, *, last: bool = False) -> list[str]:
+        """Take orders of one's own out of the book; they stay valid on chain until they are closed there.
+
+        Args:
+            kind: `app`, `dataset`, `workerpool` or `request`.
+            target: an order's hash, or the address of a resource: all of its orders.
+            wallet: their owner.
+            last: of a resource only the order published last.
+
+        Returns:
+            The hashes.
+        """
+        form = _form(kind)
+        if len(target) > ADDRESS_CHARS:
+            body = {"target": "unpublish_orderHash", "orderHash": bytes32(target)}
+        else:
+            body = {"target": "unpublish_last" if last else "unpublish_all", form.RESOURCE: address(target)}
+        answer = self._service.send("PUT", f"/{kind}orders", body, self._chain(), self._signed(wallet))
+        hashes = answer.get("unpublished") if isinstance(answer, dict) else None
+        if not isinstance(hashes, list):
+            raise PewError(f"the order book at {self._service.url} did not say what it took out")
+        return [bytes32(str(one)) for one in hashes]
 
     def apps(self, app: str, **filters: Any) -> list[Published[AppOrder]]:
         """Orders of an app, cheapest first."""
@@ -77,9 +109,7 @@ class OrderBook:
 
     def all(self, kind: str, resource: str | None = None) -> list[Published[Order]]:
         """All orders of a kind (`app`, `dataset`, `workerpool`, `request`), restricted ones too."""
-        form = KINDS.get(kind)
-        if form is None:
-            raise BadInputError(f"'{kind}' is not a kind of order", hint=f"one of {', '.join(KINDS)}")
+        form = _form(kind)
         anyone = {name: "any" for name in ("app", "dataset", "workerpool", "requester") if name != form.RESOURCE}
         return self._list(form, **{form.RESOURCE: resource}, **(anyone if form is not RequestOrder else {}))
 
@@ -117,6 +147,16 @@ class OrderBook:
 
     def _chain(self) -> dict[str, Any]:
         return {"chainId": self._domain.chain_id}
+
+    def _signed(self, wallet: Wallet) -> dict[str, str]:
+        return {"Authorization": authorization(self._service, "/challenge", GATEWAY, wallet, self._domain.chain_id)}
+
+
+def _form(kind: str) -> type[Order]:
+    form = KINDS.get(kind)
+    if form is None:
+        raise BadInputError(f"'{kind}' is not a kind of order", hint=f"one of {', '.join(KINDS)}")
+    return form
 
 
 def _kind(order: Order) -> str:

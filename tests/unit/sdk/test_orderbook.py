@@ -7,14 +7,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from eth_account import Account
 
+from chain.wallet import Wallet, recover_typed, typed_hash
+from poco.challenge import GATEWAY, typed_challenge
 from poco.errors import BadInputError, PewError
+from poco.hexes import to_hex
 from poco.orders import AppOrder, Domain, RequestOrder, WorkerpoolOrder
 from sdk.orderbook import OrderBook
 from sdk.service import MAX_JSON_BYTES, Service, ServiceError
 
 APP, POOL, ME = (f"0x{digit * 40}" for digit in "134")
 DOMAIN = Domain(1337, "0x" + "9" * 40)
+WALLET = Wallet(Account.create())
 
 
 def entry(order, /, **change):
@@ -35,7 +40,10 @@ class Book(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append((urlsplit(self.path).path, body))
-        self._answer(*self.server.answers["POST"])
+        self.server.signed.append(self.headers["Authorization"])
+        self._answer(*self.server.answers[self.command])
+
+    do_PUT = do_POST
 
     def _answer(self, status, body):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -52,7 +60,8 @@ class Book(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     running = ThreadingHTTPServer(("127.0.0.1", 0), Book)
-    running.answers, running.asked = {}, []
+    running.answers, running.asked, running.signed = {}, [], []
+    running.answers["/challenge"] = (200, {"ok": True, "data": typed_challenge("whatever", 5, "prove it")})
     threading.Thread(target=running.serve_forever, daemon=True).start()
     running.book = OrderBook(Service(f"http://127.0.0.1:{running.server_port}"), DOMAIN)
     yield running
@@ -127,23 +136,54 @@ def test_an_answer_without_an_end(server):
 def test_publishing(server):
     order = AppOrder(APP, appprice=5, sign="0x" + "11" * 65)
     server.answers["POST"] = (201, {"ok": True, "published": entry(order)})
-    assert server.book.publish(order) == order.hash(DOMAIN)
-    assert server.asked == [("/apporders", {"order": order.as_json()})]
+    assert server.book.publish(order, WALLET) == order.hash(DOMAIN)
+    assert server.asked[-1] == ("/apporders", {"order": order.as_json()})
     server.answers["POST"] = (201, {"ok": True, "published": {"orderHash": "0x" + "00" * 32}})
     with pytest.raises(PewError, match="did not confirm"):
-        server.book.publish(order)
+        server.book.publish(order, WALLET)
 
 
 def test_refusals_in_the_books_words(server):
     order = RequestOrder(app=APP, requester=ME)
     server.answers["POST"] = (400, {"ok": False, "error": "invalid sign"})
     with pytest.raises(ServiceError, match="invalid sign") as error:
-        server.book.publish(order)
+        server.book.publish(order, WALLET)
     assert (error.value.status, error.value.exit_code) == (400, 2)
     server.answers["POST"] = (409, {"error": "NO_STAKE", "message": "no stake is left", "hint": "deposit"})
     with pytest.raises(ServiceError, match="no stake is left") as error:
-        server.book.publish(order)
+        server.book.publish(order, WALLET)
     assert (error.value.code, error.value.hint) == ("NO_STAKE", "deposit")
+
+
+def test_only_a_challenge_is_signed(server):
+    """Name and chain are what the client knows, not what the service says: no other typed data can be slipped in."""
+    order = AppOrder(APP, sign="0x" + "11" * 65)
+    server.answers["POST"] = (200, {"ok": True, "published": entry(order)})
+    server.book.publish(order, WALLET)
+    digest, signature, wallet = server.signed[-1].split("_")
+    typed = typed_challenge(GATEWAY, DOMAIN.chain_id, "prove it")
+    assert (digest, wallet) == (to_hex(typed_hash(typed)), WALLET.address)
+    assert recover_typed(typed, signature) == WALLET.address
+    for answer in ({"message": {"app": APP}}, {"message": {"challenge": "x" * 2000}}, [], {"data": 5}):
+        server.answers["/challenge"] = (200, answer)
+        with pytest.raises(PewError, match="no challenge"):
+            server.book.publish(order, WALLET)
+
+
+def test_unpublishing(server):
+    gone = "0x" + "ab" * 32
+    server.answers["PUT"] = (200, {"ok": True, "unpublished": [gone]})
+    assert server.book.unpublish("app", gone, WALLET) == [gone]
+    assert server.asked[-1] == ("/apporders", {"target": "unpublish_orderHash", "orderHash": gone})
+    server.book.unpublish("app", APP, WALLET)
+    assert server.asked[-1][1] == {"target": "unpublish_all", "app": APP}
+    server.book.unpublish("app", APP, WALLET, last=True)
+    assert server.asked[-1][1]["target"] == "unpublish_last"
+    server.answers["PUT"] = (400, {"ok": False, "error": "no such order"})
+    with pytest.raises(ServiceError, match="no such order"):
+        server.book.unpublish("app", gone, WALLET)
+    with pytest.raises(BadInputError):
+        server.book.unpublish("app", "nonsense", WALLET)
 
 
 def test_nobody_there():
