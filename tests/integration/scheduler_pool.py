@@ -224,11 +224,12 @@ class Pool:
         volume: int = 1,
         callback: str = ZERO_ADDRESS,
         tag: str = ZERO_BYTES32,
+        offer: WorkerpoolOrder | None = None,
     ) -> list[str]:
         """Match orders; the ids of the deal's tasks."""
         domain = self.chain.deployment.domain
         app = self.app_owner.sign_order(AppOrder(self.app, volume=volume, salt=self.market.salt()), domain)
-        pool = self.offer(category=category, volume=volume, tag=tag)
+        pool = offer or self.offer(category=category, volume=volume, tag=tag)
         request = RequestOrder(
             self.app,
             self.requester.address,

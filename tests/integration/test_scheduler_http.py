@@ -1,20 +1,17 @@
-"""The scheduler's HTTP calls from outside: logins, bounds, refusals and the order book."""
+"""The scheduler's HTTP calls from outside: logins, bounds and refusals."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import requests
 
 from chain.client import Chain
-from chain.transactions import Sender
-from poco.hexes import ZERO_ADDRESS, to_bytes
-from poco.orders import AppOrder, DatasetOrder, RequestOrder
+from poco.hexes import ZERO_ADDRESS
 from poco.wire import ErrorBody, PoolConfig, login_typed_data
-from tests.integration.scheduler_pool import RLC, Market, Pool, ScriptedWorker, digest_of
+from tests.integration.scheduler_pool import Market, Pool, ScriptedWorker, digest_of
 
 
 @pytest.fixture(scope="module")
@@ -168,145 +165,3 @@ def test_a_status_that_only_the_chain_can_show_is_not_believed(pool: Pool) -> No
     liar.run(task)
     liar.contribute(task, digest_of())
     liar.finish(task)
-
-
-# --- the order book
-
-
-def publish(pool: Pool, kind: str, order: object, chain_id: int | None = None) -> requests.Response:
-    query = {"chainId": chain_id or pool.chain.deployment.chain_id}
-    return requests.post(f"{pool.url}/{kind}orders", params=query, json={"order": order.as_json()}, timeout=10)
-
-
-def listed(pool: Pool, kind: str, **query: object) -> list[str]:
-    answer = requests.get(
-        f"{pool.url}/{kind}orders", params={"chainId": pool.chain.deployment.chain_id, **query}, timeout=10
-    )
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert body["ok"]
-    assert body["count"] >= len(body["orders"])
-    return [entry["orderHash"] for entry in body["orders"]]
-
-
-def test_orders_are_published_listed_cheapest_first_and_found(pool: Pool) -> None:
-    domain = pool.chain.deployment.domain
-    hashes = {}
-    for price in (3, 1, 2):
-        order = pool.app_owner.sign_order(AppOrder(pool.app, price, volume=5, salt=pool.market.salt()), domain)
-        answer = publish(pool, "app", order)
-        assert answer.status_code == 200, answer.text
-        hashes[price] = answer.json()["published"]["orderHash"]
-        assert hashes[price] == order.hash(domain)
-    assert listed(pool, "app", app=pool.app) == [hashes[1], hashes[2], hashes[3]]
-    assert listed(pool, "app", app=pool.app, pageSize=2, pageIndex=1) == [hashes[3]]
-    assert listed(pool, "app", app=pool.app, minVolume=6) == []
-    one = requests.get(f"{pool.url}/apporders/{hashes[1]}", timeout=5).json()
-    assert one["order"]["appprice"] == 1
-    assert (one["remaining"], one["status"], one["signer"]) == (5, "open", pool.app_owner.address)
-    assert requests.get(f"{pool.url}/apporders/{'0x' + '12' * 32}", timeout=5).status_code == 404
-
-
-def test_restricted_orders_are_shown_to_whom_they_concern(pool: Pool) -> None:
-    domain = pool.chain.deployment.domain
-    app = pool.market.app(pool.app_owner)
-    order = AppOrder(app, 1, requesterrestrict=pool.requester.address, salt=pool.market.salt())
-    order = pool.app_owner.sign_order(order, domain)
-    assert publish(pool, "app", order).status_code == 200
-    assert listed(pool, "app", app=app) == []
-    assert listed(pool, "app", app=app, requester="any") == [order.hash(domain)]
-    assert listed(pool, "app", app=app, requester=pool.requester.address) == [order.hash(domain)]
-    assert listed(pool, "app", app=app, requester=pool.owner.address) == []
-
-
-def test_an_order_signed_by_somebody_else_is_refused(pool: Pool) -> None:
-    domain = pool.chain.deployment.domain
-    order = pool.requester.sign_order(AppOrder(pool.app, 1), domain)
-    answer = publish(pool, "app", order)
-    assert answer.status_code == 403
-    assert answer.json()["ok"] is False
-    assert pool.app_owner.address in answer.json()["error"]
-    other = pool.app_owner.sign_order(AppOrder(pool.app, 1), replace(domain, chain_id=5))
-    assert publish(pool, "app", other).status_code == 403
-    assert publish(pool, "app", AppOrder(pool.app, 1)).status_code == 403
-    unknown = pool.app_owner.sign_order(AppOrder("0x" + "12" * 20, 1), domain)
-    assert publish(pool, "app", unknown).status_code == 400
-    assert publish(pool, "app", order, chain_id=5).status_code == 400
-    missing = pool.owner.sign_order(DatasetOrder("0x" + "12" * 20, 1), domain)
-    assert publish(pool, "dataset", missing).status_code == 400
-
-
-def test_a_pool_order_without_deposit_is_refused_with_the_sum(pool: Pool) -> None:
-    order = pool.offer(workerpoolprice=10 * RLC, volume=40)
-    answer = publish(pool, "workerpool", order)
-    assert answer.status_code == 400
-    free = pool.chain.account(pool.owner.address).stake
-    assert f"deposit {120 * RLC - free} nRLC more" in answer.json()["error"]
-    small = pool.offer(workerpoolprice=RLC, volume=10, trust=4)
-    assert publish(pool, "workerpool", small).status_code == 200
-    assert listed(pool, "workerpool", category=0, minTrust=4) == [small.hash(pool.chain.deployment.domain)]
-    assert listed(pool, "workerpool", category=0, minTrust=5) == []
-    assert listed(pool, "workerpool", category=1) == []
-
-
-def test_a_request_needs_the_money_for_it(pool: Pool) -> None:
-    poor = pool.market.wallet("poor-requester", escrow=RLC)
-    domain = pool.chain.deployment.domain
-    for price, status in ((2 * RLC, 400), (RLC, 200)):
-        order = RequestOrder(pool.app, poor.address, workerpoolmaxprice=price, beneficiary=poor.address)
-        answer = publish(pool, "request", poor.sign_order(order, domain))
-        assert answer.status_code == status, answer.text
-    assert (
-        "deposit 1000000000 nRLC more"
-        in publish(
-            pool, "request", poor.sign_order(RequestOrder(pool.app, poor.address, workerpoolmaxprice=2 * RLC), domain)
-        ).text
-    )
-
-
-def test_a_consumed_order_is_not_listed_or_published(pool: Pool) -> None:
-    domain = pool.chain.deployment.domain
-    app = pool.market.app(pool.app_owner)
-    order = pool.app_owner.sign_order(AppOrder(app, 1), domain)
-    assert publish(pool, "app", order).status_code == 200
-    operation = (order.as_tuple(), 1, b"")
-    Sender(pool.chain, pool.app_owner).transact(pool.chain.hub.functions.manageAppOrder(operation))
-    assert listed(pool, "app", app=app) == []
-    answer = publish(pool, "app", order)
-    assert answer.status_code == 400
-    assert "nothing is left" in answer.json()["error"]
-
-
-def test_an_order_presigned_on_chain_needs_no_signature(pool: Pool) -> None:
-    app = pool.market.app(pool.app_owner)
-    order = AppOrder(app, 1)
-    assert publish(pool, "app", order).status_code == 403
-    Sender(pool.chain, pool.app_owner).transact(pool.chain.hub.functions.manageAppOrder((order.as_tuple(), 0, b"")))
-    assert publish(pool, "app", order).status_code == 200
-    assert to_bytes(order.sign) == b""
-
-
-@pytest.mark.parametrize(
-    "body", [{}, [], {"order": 1}, {"order": {"app": "0x12"}}, {"order": {}}, "text", None, {"order": {"app": None}}]
-)
-def test_what_is_no_order_is_refused_by_name(pool: Pool, body: object) -> None:
-    answer = requests.post(f"{pool.url}/apporders", json=body, timeout=5)
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["ok"] is False
-
-
-@pytest.mark.parametrize(
-    "query", [{"pageIndex": "-1"}, {"pageSize": "x"}, {"app": "0x1"}, {"minTag": "1"}, {"category": "²"}]
-)
-def test_filters_that_make_no_sense(pool: Pool, query: dict[str, str]) -> None:
-    answer = requests.get(f"{pool.url}/apporders", params=query, timeout=5)
-    assert answer.status_code == 400, answer.text
-
-
-def test_the_status_page_names_money_and_standing_orders(pool: Pool) -> None:
-    order = pool.offer(volume=20)
-    assert publish(pool, "workerpool", order).status_code == 200
-    time.sleep(2.1)
-    money = pool.status()["money"]
-    assert money["standing_orders_need_nrlc"] >= 20 * 3 * RLC // 10
-    assert money["missing_nrlc"] == 0
