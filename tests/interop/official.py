@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eth_account import Account
+
 from ops.console import ROOT
 from poco.errors import PewError
 
@@ -59,33 +61,48 @@ class OfficialClient:
     """The command line `iexec` in one working folder.
 
     Args:
-        folder: working folder with `chain.json`; wallets in it too.
+        folder: working folder with `chain.json` and `wallets/`.
         chain: the entry of `chain.json`.
+        password: of wallets that the client makes.
     """
 
     folder: Path
     chain: dict[str, str]
-    password: str = "a password for trials"  # noqa: S105 - of wallets that live as long as a run
-    wallets: dict[str, str] = field(default_factory=dict)
+    password: str = "a password for trials"
+    passwords: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.installed = install()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "wallets").mkdir(parents=True, exist_ok=True)
+        self.write_chain()
+
+    def write_chain(self) -> None:
+        """The folder's chain.json, as a user writes it."""
         content = {"default": "here", "chains": {"here": self.chain}}
         (self.folder / "chain.json").write_text(json.dumps(content, indent=2))
+
+    def take_wallet(self, keystore: Path) -> None:
+        """Put a keystore of ours among the client's: both speak Web3 Secret Storage."""
+        shutil.copyfile(keystore, self.folder / "wallets" / keystore.name)
+        self.passwords[keystore.stem] = keystore.with_suffix(".password").read_text()
+
+    def key(self, wallet: str) -> str:
+        """The private key of one of the folder's wallets, for the library."""
+        content = json.loads((self.folder / "wallets" / f"{wallet}.json").read_text())
+        return "0x" + Account.decrypt(content, self.passwords[wallet]).hex().removeprefix("0x")
 
     def run(self, *words: str, wallet: str | None = None, seconds: float = SECONDS) -> Outcome:
         """Run one command with machine-readable output; never raises for what the client says.
 
         Args:
             words: the command.
-            wallet: which of the folder's wallets signs; None: the command needs none.
+            wallet: the name of the wallet that signs; None: the command needs none.
             seconds: after which it is given up.
         """
         argv = ["node", str(self.installed / "node_modules" / ".bin" / "iexec"), *words, "--raw", "--quiet"]
         if wallet is not None:
-            argv += ["--keystoredir", str(self.folder / "wallets"), "--wallet-address", wallet]
-            argv += ["--password", self.password]
+            argv += ["--keystoredir", str(self.folder / "wallets"), "--wallet-file", f"{wallet}.json"]
+            argv += ["--password", self.passwords[wallet]]
         started = time.monotonic()
         env = {**os.environ, "HOME": str(self.folder), "NO_COLOR": "1"}
         env["PATH"] = f"{ROOT / '.venv' / 'bin'}:{env['PATH']}"

@@ -1,0 +1,81 @@
+"""iExec's own client against our contracts and services, and our services on iExec's own contracts: `make interop`.
+
+Prints a table per command and per step, writes build/bench/interop.json; exit code 1 where something does not work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.console import ROOT
+from ops.stack import Stack
+from poco.errors import PewError
+from scripts.localstack import Ports
+from sdk.progress import Progress
+from tests.interop import commands, library, real
+from tests.interop.scene import Scene
+
+OUTPUT = ROOT / "build" / "bench" / "interop.json"
+
+
+def official_client(folder: Path, progress: Progress, only: str | None) -> dict[str, dict[str, Any]]:
+    """Every command, in its order; what a failed one leaves undone fails the ones that need it."""
+    with Stack(folder, say=progress.say) as stack:
+        scene = Scene(stack, Ports.free(), progress)
+        scene.open()
+        journey = scene.journey()
+        found: dict[str, dict[str, Any]] = {}
+        for name, step in {**commands.STEPS, **library.STEPS}.items():
+            if only is not None and only not in name:
+                continue
+            found[name] = _row(name, step, journey, progress)
+        return found
+
+
+def _row(name: str, step: commands.Step, journey: commands.Journey, progress: Progress) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        outcome = step(journey)
+        ok, seconds, error = outcome.ok, outcome.seconds, outcome.error
+    except (commands.StepError, PewError, KeyError, IndexError, StopIteration, ValueError) as problem:
+        ok, seconds, error = False, time.monotonic() - started, f"{type(problem).__name__}: {problem}"
+    progress.say(f"{'ok    ' if ok else 'FAILED'} {seconds:6.1f} s  iexec {name}{'' if ok else f': {error[:300]}'}")
+    return {"ok": ok, "seconds": round(seconds, 1), **({} if ok else {"error": error[:500]})}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run both parts; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.interop", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", choices=("client", "poco"), help="one of the two parts")
+    parser.add_argument("--command", help="only commands with this in their name")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: build/bench/interop.json")
+    options = parser.parse_args(words)
+    progress = Progress(sys.stdout)
+    found: dict[str, Mapping[str, Mapping[str, Any]]] = {}
+    try:
+        if options.only != "poco":
+            folder = ROOT / "build" / "interop" / "client"
+            found["official_client"] = official_client(folder, progress, options.command)
+        if options.only != "client":
+            found["real_poco"] = real.run(ROOT / "build" / "interop" / "poco", progress)
+    except PewError as error:
+        print(f"error: {error.message}\nhint:  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    failed = [f"{part}: {name}" for part, rows in found.items() for name, row in rows.items() if not row["ok"]]
+    count = sum(len(rows) for rows in found.values())
+    print(f"{count - len(failed)} of {count} work; written: {options.output}")
+    for name in failed:
+        print(f"  FAILED  {name}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
