@@ -214,8 +214,7 @@ def order_show(journey: Journey) -> Outcome:
 
 
 def app_publish(journey: Journey) -> Outcome:
-    outcome = journey.run("app", "publish", journey.known["app"], "--price", "100000000", "--volume", "10", "--force")
-    return outcome
+    return journey.run("app", "publish", journey.known["app"], "--price", "100000000", "--volume", "10", "--force")
 
 
 def dataset_publish(journey: Journey) -> Outcome:
