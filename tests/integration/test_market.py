@@ -136,7 +136,7 @@ def test_a_consumed_order_is_not_listed_or_published(pool: Pool) -> None:
     assert publish(pool, "app", order).status_code == 200
     operation = (order.as_tuple(), 1, b"")
     Sender(pool.chain, pool.app_owner).transact(pool.chain.hub.functions.manageAppOrder(operation))
-    assert listed(pool, "app", app=app) == []
+    until(lambda: listed(pool, "app", app=app) == [])
     answer = publish(pool, "app", order)
     assert answer.status_code == 400
     assert "nothing is left" in answer.json()["error"]
@@ -155,7 +155,7 @@ def test_an_order_presigned_on_chain_needs_no_signature(pool: Pool) -> None:
     "body", [{}, [], {"order": 1}, {"order": {"app": "0x12"}}, {"order": {}}, "text", None, {"order": {"app": None}}]
 )
 def test_what_is_no_order_is_refused_by_name(pool: Pool, body: object) -> None:
-    answer = requests.post(f"{pool.url}/apporders", json=body, timeout=5)
+    answer = requests.post(f"{pool.url}/apporders", json=body, headers=signed(pool), timeout=5)
     assert answer.status_code == 400, answer.text
     assert answer.json()["ok"] is False
 
