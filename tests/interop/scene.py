@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import shutil
 import sys
@@ -71,8 +72,8 @@ class Scene:
         host = self.local.registry_host
         argv = [sys.executable, "-m", "sdk.cli", "--json", "dapp", "push", DAPP, "--registry", host]
         log = self.local.run("build", argv)
-        name, digest = next(line.split()[:2] for line in log.read_text().splitlines() if line.startswith(host))
-        self.image = (name, "0x" + digest.removeprefix("sha256:"))
+        said = json.loads(log.read_text())[DAPP]
+        self.image = (said["reference"], said["checksum"])
 
     def journey(self) -> Journey:
         """The network for a user of the official client."""
