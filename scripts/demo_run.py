@@ -59,7 +59,7 @@ SITES = {
 }
 SUN = {"source": "simulated", "start": "2001-06-21T11:30", "speed": 60, "soc": 0.7}
 #: A run of a minute does not wait as patiently as a pool of months.
-HASTE = {"watch_seconds": 2, "drain_seconds": 1}
+HASTE: dict[str, Any] = {"watch_seconds": 2, "drain_seconds": 1}
 PEOPLE = ("requester", "app-owner", "camera-owner", "scheduler")
 
 
