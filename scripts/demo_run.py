@@ -16,11 +16,11 @@ from oci import registry
 from ops import footage
 from ops.console import ROOT, SetupError
 from ops.stack import Stack
+from poco.amounts import show
 from poco.errors import BadInputError, PewError
 from poco.orders import AppOrder, DatasetOrder, WorkerpoolOrder
 from scripts.demo_report import Ledger, Report, payments, read_ledger
 from scripts.localstack import LocalStack, Ports, together
-from poco.amounts import show
 from sdk.builder import description
 from sdk.client import Client, Matched, Wish
 from sdk.explain import explain
