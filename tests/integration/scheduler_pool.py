@@ -219,12 +219,12 @@ class Pool:
     def deal(
         self,
         *,
+        offer: WorkerpoolOrder | None = None,
         trust: int = 1,
         category: int = 0,
         volume: int = 1,
         callback: str = ZERO_ADDRESS,
         tag: str = ZERO_BYTES32,
-        offer: WorkerpoolOrder | None = None,
     ) -> list[str]:
         """Match orders; the ids of the deal's tasks."""
         domain = self.chain.deployment.domain
