@@ -61,6 +61,7 @@ class Views:
                 "id": self._chain.deployment.chain_id,
                 "hub": self._chain.deployment.hub,
                 "block": self._replica.block,
+                "endpoints": self._chain.endpoints.status(),
                 "caught_up": self._replica.caught_up,
                 "trouble": self._replica.trouble,
             },
