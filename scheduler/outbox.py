@@ -173,10 +173,10 @@ class Outbox(threading.Thread):
         self._book.bind(step, [row["id"] for row in rows])
         self._began[step] = time.monotonic()
         try:
-            gas = None if len(rows) == 1 and not self._over(rows[0]) else self._gas(kind, call, rows)
+            gas = None if len(rows) == 1 and not self._over(rows[0]) else self._gas(kind, rows)
             urgent = any(self._urgent(row) for row in rows)
             # what depends on the time of the block that will hold it, a node cannot tell beforehand
-            self._sender.begin(call, step=step, preview=not timed and len(rows) == 1, urgent=urgent, gas=gas)
+            self._sender.begin(call, step=step, preview=not timed, urgent=urgent, gas=gas)
         except RevertedError as error:
             self._forget(step)
             self._refused(rows, error)
@@ -184,17 +184,11 @@ class Outbox(threading.Thread):
         self.trouble = ""
         return True
 
-    def _gas(self, kind: Tx, call: Any, rows: list[dict[str, Any]]) -> int:
-        """The limit for rows together: as the node estimates it, and where it cannot, that of each.
-
-        Raises:
-            RevertedError: tasks that are to be initialized cannot be.
-        """
-        estimate = self._sender.estimate(call)
-        if estimate is not None:
-            return int(estimate * 1.2) + 20_000
-        if kind is Tx.INITIALIZE and not self._over(rows[0]):
-            self._sender.preview(call)
+    def _gas(self, kind: Tx, rows: list[dict[str, Any]]) -> int:
+        """The limit for rows together: what a node estimates for one, or its limit, for each (an array takes less)."""
+        one = self._sender.estimate(self._call(kind, rows[:1]))
+        if one is not None:
+            return len(rows) * int(one * 1.2)
         return len(rows) * (GAS_LIMITS["claim"] + (GAS_LIMITS["initialize"] if kind is Tx.INITIALIZE else 0))
 
     def _room(self) -> int:
