@@ -73,6 +73,31 @@ def show_wallet(settings: Settings) -> None:
     settings.show({"address": where, "path": str(settings.wallet_path)}, [where])
 
 
+@wallet.command()
+@click.argument("worker", type=ADDRESS)
+@click.option("--pool", type=ADDRESS, required=True, help="The pool that the worker works for.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("operator.json"), show_default=True)
+@json_option
+@click.pass_obj
+def declare(settings: Settings, worker: str, pool: str, output: Path) -> None:
+    """Sign with this wallet that WORKER is its owner's: no owner gets two votes on a task.
+
+    \b
+    Example:
+      pew --wallet operator.json wallet declare 0x... --pool 0x...
+    """
+    from chain import deployment
+    from poco.wire import Declaration, operator_typed_data
+
+    signer = settings.wallet()
+    chain_id = deployment.load(settings.deployment).chain_id
+    signature = signer.sign_typed(operator_typed_data(chain_id, pool, worker, signer.address))
+    made = Declaration(operator=signer.address, signature=signature)
+    output.write_text(made.model_dump_json() + "\n")
+    lines = [f"{worker} is declared as {signer.address}'s in {output}", f"in worker.yaml: operator_file: {output}"]
+    settings.show({**made.model_dump(), "worker": worker, "pool": pool, "path": str(output)}, lines)
+
+
 @click.group()
 def account() -> None:
     """RLC in the wallet and in the hub's escrow, from which deals are paid.

@@ -13,9 +13,8 @@ import click
 
 from poco.amounts import show
 from poco.errors import BadInputError, PewError
-from poco.hexes import ZERO_BYTES32
-from poco.params import DealParams
-from poco.tags import GREEN
+from poco.params import DealParams, Needs
+from poco.tags import GPU, GREEN, union
 from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, ID, Settings, json_option, table
 from sdk.progress import Progress
 
@@ -40,6 +39,10 @@ class ErrorResultError(PewError):
 @click.option("--category", type=CATEGORY, default="XS", show_default=True, help="XS, S, M, L or XL.")
 @click.option("--trust", type=click.IntRange(1), default=1, show_default=True, help="At most 1 in N results is wrong.")
 @click.option("--volume", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of tasks.")
+@click.option("--memory-mb", type=click.IntRange(0), default=0, help="Only by workers that give a task so much memory.")
+@click.option("--disk-mb", type=click.IntRange(0), default=0, help="Only by workers with so much free disk.")
+@click.option("--cpus", type=click.IntRange(0), default=0, help="Only by workers with so many processors for a task.")
+@click.option("--gpu", is_flag=True, help="Only by workers with a GPU.")
 @click.option("--green", is_flag=True, help="Only by workers whose energy ledger is net positive.")
 @click.option("--max-price", type=AMOUNT, help="The most that all of it may cost.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the result.  [default: results/<task>]")
@@ -64,13 +67,17 @@ def run(settings: Settings, /, **options: Any) -> None:
     client = settings.client(wallet=True)
     wish = Wish(
         app=options["app"],
-        params=DealParams(options["arguments"], options["input_files"]),
+        params=DealParams(
+            options["arguments"],
+            options["input_files"],
+            Needs(options["memory_mb"], options["disk_mb"], options["cpus"]),
+        ),
         dataset=options["dataset"],
         workerpool=options["pool"],
         category=options["category"],
         trust=options["trust"],
         volume=options["volume"],
-        tag=GREEN if options["green"] else ZERO_BYTES32,
+        tag=union(bit for bit, asked in ((GREEN, options["green"]), (GPU, options["gpu"])) if asked),
     )
     orders = client.best_orders(wish)
     checked = client.preflight(orders)

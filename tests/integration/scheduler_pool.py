@@ -225,6 +225,7 @@ class Pool:
         volume: int = 1,
         callback: str = ZERO_ADDRESS,
         tag: str = ZERO_BYTES32,
+        params: str = "",
     ) -> list[str]:
         """Match orders; the ids of the deal's tasks."""
         domain = self.chain.deployment.domain
@@ -239,6 +240,7 @@ class Pool:
             trust=trust,
             callback=callback,
             tag=tag,
+            params=params,
             beneficiary=self.requester.address,
             salt=self.market.salt(),
         )
@@ -267,11 +269,13 @@ class Pool:
 class ScriptedWorker:
     """A worker's protocol without its machinery: the test says what it does and when."""
 
-    def __init__(self, pool: Pool, wallet: Wallet, name: str, platforms: tuple[str, ...] = ("linux/amd64",)) -> None:
+    def __init__(
+        self, pool: Pool, wallet: Wallet, name: str, platforms: tuple[str, ...] = ("linux/amd64",), **info: Any
+    ) -> None:
         self.pool = pool
         self.wallet = wallet
         self.name = name
-        self.platforms = list(platforms)
+        self.info = {"name": name, "platforms": list(platforms), "cpus": 1, "memory_mb": 512, "disk_mb": 1024, **info}
         self.sender = Sender(pool.chain, wallet)
         self.http = requests.Session()
         self.acked = 0
@@ -295,8 +299,7 @@ class ScriptedWorker:
     def join(self) -> ScriptedWorker:
         """Log in and register."""
         self.login()
-        info = {"name": self.name, "platforms": self.platforms, "cpus": 1, "memory_mb": 512, "disk_mb": 1024}
-        assert self.call("PUT", "/workers/me", json=info).status_code == 204
+        assert self.call("PUT", "/workers/me", json=self.info).status_code == 204
         return self
 
     def poll(self, wait: int = 0, presence: str = "WAITING", slots: int = 1, **more: Any) -> list[dict[str, Any]]:
