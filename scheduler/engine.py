@@ -343,7 +343,8 @@ class Clock(threading.Thread):
                 if self._ready():
                     again = now - looked >= EVERYBODY_SECONDS
                     looked = now if again else looked
-                    self._engine.leasing.lease(everybody=again)
+                    if self._engine.leasing.lease(everybody=again):
+                        self._engine.work_to_lease.set()
                 # those who come meanwhile are looked at together, and leasing takes a third of the time at most
                 self._stopping.wait(max(LEASE_PAUSE, 2 * (time.monotonic() - now)))
             except Exception as error:  # one bad round must not end the clock

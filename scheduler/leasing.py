@@ -7,6 +7,7 @@ lease itself is an event of its task, so that what memory has wrong costs a mome
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -34,6 +35,8 @@ BARRED_SECONDS = 3600
 #: So often what is in memory is held against the store, and the pool against what tasks ask of it.
 CHECK_SECONDS = 5
 REACH_SECONDS = 1
+#: A round of leasing ends after so long; the clock has other things to do. Seconds.
+ROUND_SECONDS = 0.1
 #: More than any stake.
 RICH = 2**256
 
@@ -74,6 +77,8 @@ class Leasing:
         self._vacant = True
         self._arriving = threading.Lock()
         self._arrivals: set[str] = set()
+        #: who was not looked at in the last round, for want of time
+        self._put_off: set[str] = set()
         self._checked_at: int | None = None
         self._doubt = False
         self._reached_at = 0
@@ -97,11 +102,14 @@ class Leasing:
         """Changes of another process may have been missed: hold memory against the store in the next round."""
         self._doubt = True
 
-    def lease(self, *, everybody: bool = False) -> None:
+    def lease(self, *, everybody: bool = False) -> bool:
         """Give waiting workers what they can do; say why where they get nothing.
 
         Args:
             everybody: look at all who wait, not only at those who have come since the last time.
+
+        Returns:
+            whether some are left for the next round, which are then looked at first: a round is bounded in time.
         """
         with self._arriving:
             arrived, self._arrivals = self._arrivals, set()
@@ -112,14 +120,25 @@ class Leasing:
         polling = self._bell.open_polls()
         if not self._openings:
             self._vacant = False
-            self._roll.explain_all(polling, "no task waits for a worker")
-            return
+            self._put_off.clear()
+            self._roll.explain_all(polling if everybody else polling & arrived, "no task waits for a worker")
+            return False
         self._reach(barred, bool(arrived), now)
         everybody, self._vacant = everybody or self._vacant, False
-        wallets = polling if everybody else polling & arrived
-        for seen in self._in_turn(wallets):
+        wallets = polling if everybody else polling & (arrived | self._put_off)
+        turn = self._in_turn(wallets)
+        turn.sort(key=lambda seen: seen.wallet not in self._put_off)
+        self._put_off = set()
+        end = time.monotonic() + ROUND_SECONDS
+        for number, seen in enumerate(turn):
+            if not self._openings:
+                break  # thousands may wait for a handful of tasks
+            if time.monotonic() > end:
+                self._put_off = {late.wallet for late in turn[number:]}
+                break
             self._lease_to(seen, barred, now)
         self._exhaust(barred, now)
+        return bool(self._put_off)
 
     # --- what is open, and who has what
 

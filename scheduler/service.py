@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -46,6 +47,9 @@ from scheduler.store import Store
 from scheduler.uploads import Uploads
 from scheduler.views import Views
 from scheduler.watcher import Watcher
+
+#: Between two threads that both compute.
+SWITCH_SECONDS = 0.001
 
 
 class Scheduler:
@@ -207,6 +211,8 @@ def run(path: Path) -> None:
     except BaseException:
         listener.close()
         raise
+    # a thread that computes keeps the one that answers waiting for so long at each of its turns (5 ms by default)
+    sys.setswitchinterval(SWITCH_SECONDS)
     scheduler.start()
     log("started", workerpool=config.workerpool, hub=scheduler.services.pool.hub, host=config.host, port=config.port)
     try:
