@@ -182,7 +182,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--warm", type=float, default=30, help="seconds before a fleet is measured; default: 30")
     parser.add_argument("--seconds", type=float, default=60, help="seconds that each fleet is measured; default: 60")
     parser.add_argument(
-        "--tasks-per-worker", type=float, default=0.1, help="tasks ordered a worker and minute; default: 0.1"
+        "--tasks-per-worker", type=float, default=0.05, help="tasks ordered a worker and minute; default: 0.05"
     )
     parser.add_argument("--idle-seconds", type=float, default=30, help="of the real worker; default: 30")
     parser.add_argument("--tasks", type=int, default=5, help="of the real worker; default: 5")

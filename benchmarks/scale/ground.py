@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import requests
+
 from benchmarks.scale.fleet import wallet
 from chain import deployment
 from chain.client import Chain
@@ -14,7 +16,7 @@ from ops.services import CHAIN_ID, deploy_contracts, start_anvil
 from poco.errors import PewError
 from poco.hexes import keccak
 from poco.orders import AppOrder, RequestOrder, WorkerpoolOrder
-from scripts.localstack import LocalStack
+from scripts.localstack import ETHER, LocalStack
 from sdk.client import Client
 from sdk.orders import new_salt
 from sdk.preflight import Orders
@@ -60,7 +62,18 @@ class Ground(LocalStack):
         sender.transact(rlc.functions.approve(self.chain.deployment.hub, needed))
         for start in range(0, workers, CHUNK):
             chunk = addresses[start : start + CHUNK]
+            self._give_coin(chunk)
             sender.transact(hub.depositForArray([STAKE] * len(chunk), chunk))
+
+    def _give_coin(self, addresses: list[str]) -> None:
+        """Native coin for gas: nothing is taken here, but who has none is offered no work."""
+        calls = [
+            {"jsonrpc": "2.0", "id": n, "method": "anvil_setBalance", "params": [where, hex(ETHER)]}
+            for n, where in enumerate(addresses)
+        ]
+        answers = requests.post(self.rpc_url, json=calls, timeout=60).json()
+        if any("error" in answer for answer in answers):
+            raise PewError(f"Anvil gives no coin: {answers[0]}")
 
     def pool(self, name: str) -> str:
         """A workerpool of its own, so that nothing of an earlier run is left in it."""
