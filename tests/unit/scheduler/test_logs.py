@@ -14,8 +14,8 @@ from poco.logtext import plain
 from poco.transfers import LogChunk
 from poco.wire import MAX_LOG_CHARS, Logs
 from scheduler import logs
+from scheduler.challenges import TooManyError
 from scheduler.logs import Stream, TaskLogs
-from scheduler.sessions import TooManyError
 
 TASK, WORKER = "0x" + "ab" * 32, "0x" + "CD" * 20
 letters = st.text(alphabet="ab\n", max_size=300)
