@@ -84,12 +84,12 @@ class Lanes:
         return any(job.do in dos for job in jobs)
 
     def close(self) -> None:
-        """Stop everything; threads end by themselves."""
+        """Stop everything but programs, which go on without this process; threads end by themselves."""
         with self._wake:
             self._closed = True
             for lane in self._lanes.values():
                 lane.waiting.clear()
-                if lane.running is not None:
+                if lane.running is not None and lane.running.do is not Do.RUN:
                     lane.running.stop.set()
             self._wake.notify_all()
 

@@ -24,7 +24,8 @@ class Leaving:
             return float("inf")
         if replicate.stage is Stage.PROVING:
             return 0.0
-        expected = self.journal.expected_seconds(replicate.facts.app) or float(replicate.facts.run_seconds)
+        last = self.journal.expected_seconds(replicate.facts.app)
+        expected = float(replicate.facts.run_seconds) if last is None else last
         return max(0.0, expected - (now - began.get(replicate.task_id, now)))
 
     def given_back(

@@ -92,7 +92,8 @@ class Loop:
         inputs = self._duty.inputs if self._duty is not None else None
         self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log, inputs)
         self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform, reserved=_STAKE_LANES, urgent=STAKE_EFFECTS)
-        self._events: queue.Queue[tuple[Event, threading.Event | None]] = queue.Queue()
+        # may be put to from a signal handler, which the other queues may not
+        self._events: queue.SimpleQueue[tuple[Event | None, threading.Event | None]] = queue.SimpleQueue()
         self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})
         self._began: dict[str, float] = {}
         self._shared = Shared(lambda: self._state, self._tell)
@@ -108,6 +109,7 @@ class Loop:
         if self._drain.is_set():
             self._over.set()
         self._drain.set()
+        self._events.put((None, None))
 
     def run(self) -> None:
         """Work until drained."""
@@ -134,11 +136,12 @@ class Loop:
         ticked = time.monotonic()
         while not self._over.is_set():
             try:
-                event, handled = self._events.get(timeout=0.25)
+                event, handled = self._events.get(timeout=min(1.0, self._config.watch_seconds))
             except queue.Empty:
                 pass
             else:
-                self._handle(event)
+                if event is not None:
+                    self._handle(event)
                 if handled is not None:
                     handled.set()
             if time.monotonic() - ticked >= self._config.watch_seconds:
@@ -194,6 +197,8 @@ class Loop:
             try:
                 outcome = self._performer.perform(job.do, job.replicate, job.stop)
             except Exception as error:
+                if self._over.is_set():
+                    return
                 known = isinstance(error, PewError)
                 self._log.error(
                     "effect_failed", task=job.replicate.task_id, do=job.do, why=str(error)[:500],

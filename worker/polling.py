@@ -22,6 +22,8 @@ from worker.power import Power
 
 _MB = 1_048_576
 _FULL_POLL_SECONDS = 5
+#: The journal is asked for reports so often though nothing said that there is one.
+_LOOK_SECONDS = 30.0
 #: The first poll waits so long for the first look at the means: it should not say that nothing is known yet.
 _FIRST_LOOK_SECONDS = 5.0
 
@@ -154,7 +156,7 @@ class Reporter:
         while not shared.over.is_set():
             found = self._journal.next_report()
             if found is None:
-                shared.report_waits.wait(1.0)
+                shared.report_waits.wait(_LOOK_SECONDS)
                 shared.report_waits.clear()
                 continue
             number, task_id, update = found

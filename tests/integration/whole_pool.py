@@ -45,7 +45,7 @@ class RealScheduler:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scheduler", "--config", str(config)], stdout=log, stderr=log, cwd=ROOT
             )
-        until(self._ready, 30)
+        until(self._ready, 90)
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> None:

@@ -39,6 +39,9 @@ def test_only_what_fits_and_leaves_no_stake_behind_is_finished(leaving: Leaving)
     assert leaving.given_back([run], awake, {run.task_id: NOW - 200}, NOW) == {run.task_id}
     leaving.journal.set_note(f"seconds.{FACTS.app}", "70")
     assert not leaving.given_back([run], awake, {run.task_id: NOW - 20}, NOW), "the app took 70 s the last time"
+    leaving.journal.set_note(f"seconds.{FACTS.app}", "0.0")
+    assert not leaving.given_back([run], awake, {run.task_id: NOW}, NOW), "the app took no time at all"
+    leaving.journal.set_note(f"seconds.{FACTS.app}", "70")
     for other in (
         replicate(2, Stage.RUNNING, trust=4),  # its stake would wait for others
         replicate(2, Stage.RUNNING, trust=0),  # of a journal that did not keep it
