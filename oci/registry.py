@@ -42,6 +42,8 @@ MAX_CONFIG_BYTES = 1024 * 1024
 _MAX_TOKEN_BYTES = 256 * 1024
 _HUB_API = "registry-1.docker.io"
 _CHUNK = 64 * 1024
+#: A registry that says nothing for so long will not say anything any more.
+_QUIET_SECONDS = 30.0
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -97,6 +99,11 @@ def resolve(
             require_platform(client.config_platform(image.repository, top.meaning), wanted)
         manifest = document.meaning
         assert isinstance(manifest, Manifest)  # noqa: S101  (told to the type checker: both branches checked it)
+    if manifest.config.size > MAX_CONFIG_BYTES:  # an engine would read it into memory
+        raise ImageInvalidError(
+            f"{image} has a config of {manifest.config.size} bytes, {MAX_CONFIG_BYTES} are allowed",
+            hint="build the image with fewer labels and settings",
+        )
     return ResolvedImage(
         reference_by_digest=str(image.at(document.digest)),
         manifest_digest=document.digest,
@@ -253,8 +260,9 @@ class RegistryClient:
         try:
             with ExitStack() as stack:
                 body = stack.enter_context(call.body.open("rb")) if isinstance(call.body, Path) else call.body
+                patience = min(self._left(), _QUIET_SECONDS)
                 return self._session.request(
-                    call.method, url, headers=headers, data=body, stream=True, timeout=self._left()
+                    call.method, url, headers=headers, data=body, stream=True, timeout=patience
                 )
         except (requests.RequestException, OSError) as error:
             raise self._unreachable(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from worker.config import DockerLimits
 from worker.runner.errors import Interrupted, RunError
 
 _MB = 1_048_576
+#: Bytes that a pull may take beyond what it should, for what the engine writes beside.
+_SLACK = 64 * _MB
 
 
 @contextmanager
@@ -63,23 +66,43 @@ def pull(client: Any, limits: DockerLimits, platform: str, wanted: Wanted, stop:
         try:
             info = client.api.inspect_image(reference)
         except ImageNotFound:
-            _download(client, reference, platform, limits.pull_seconds, stop)
+            _download(client, reference, platform, _Allowed(limits, found.compressed_bytes), stop)
             info = client.api.inspect_image(reference)
         _check(client, image, reference, info=info, limits=limits, platform=platform)
     return reference
 
 
-def _download(client: Any, reference: str, platform: str, seconds: int, stop: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What a pull may take; `compressed_bytes` is what the image's manifest says."""
+
+    limits: DockerLimits
+    compressed_bytes: int
+
+
+def _download(client: Any, reference: str, platform: str, allowed: _Allowed, stop: Callable[[], bool]) -> None:
+    limits = allowed.limits
+    end = time.monotonic() + limits.pull_seconds
     name, _, digest = reference.partition("@")
+    received: dict[str, int] = {}
+    disk = _Disk(client)
     problem = ""
     try:
+        # the engine believes a registry's sizes: who sends for ever would fill the disk
         for line in client.api.pull(name, tag=digest, platform=platform, stream=True, decode=True):
             problem = str(line.get("error", "")) or problem
+            if line.get("status") == "Downloading":
+                received[str(line.get("id"))] = int(line.get("progressDetail", {}).get("current") or 0)
             if stop():
                 raise Interrupted
+            if sum(received.values()) > allowed.compressed_bytes + _SLACK:
+                problem = f"the registry sends more than the {allowed.compressed_bytes} bytes it should"
+                break
+            if disk.taken() > limits.image_unpacked_mb_max * _MB + allowed.compressed_bytes + _SLACK:
+                problem = f"it unpacks to more than the {limits.image_unpacked_mb_max} MB that are allowed"
+                break
             if time.monotonic() > end:
-                problem = f"it takes more than {seconds} s"
+                problem = f"it takes more than {limits.pull_seconds} s"
                 break
     except APIError as error:
         problem = str(error.explanation or error)
@@ -87,6 +110,24 @@ def _download(client: Any, reference: str, platform: str, seconds: int, stop: Ca
         raise RunError(
             Cause.APP_IMAGE_DOWNLOAD_FAILED, f"{reference} cannot be pulled: {problem[:200]}", "check the registry"
         )
+
+
+class _Disk:
+    """What a pull takes from the engine's disk, where that is one of this machine's and we may look at it."""
+
+    def __init__(self, client: Any) -> None:
+        self._root = str(client.info().get("DockerRootDir") or "")
+        self._free = self._left()
+
+    def taken(self) -> int:
+        """Bytes less than in the beginning; others may have taken them too."""
+        return max(0, self._free - self._left())
+
+    def _left(self) -> int:
+        try:
+            return shutil.disk_usage(self._root).free
+        except OSError:
+            return 0
 
 
 def _check(
