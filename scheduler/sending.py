@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_
 
 from chain.book import Ended, Prepared
 from chain.nonces import Attempt, Lease
+from poco.states import TaskStatus
 from scheduler import store
 from scheduler import tables as t
 from scheduler.model import Tx
@@ -133,16 +134,13 @@ def next_tasks(db: Connection, now: int, ahead: int, limit: int) -> list[dict[st
 
 
 def _ahead_of(db: Connection, deal_id: str) -> int:
-    """Tasks of a deal that are initialized, or just being initialized, and want a worker."""
+    """Tasks of a deal that are initialized and want a worker, or will be when the watcher has seen what was sent."""
     o, task = t.outbox.c, t.tasks.c
     mine = task.deal_id == deal_id
-    ready = db.scalar(select(func.count()).select_from(t.tasks).where(mine, task.wanted)) or 0
-    sent = (
-        select(func.count())
-        .select_from(t.outbox.join(t.tasks, o.task_id == task.id))
-        .where(mine, o.kind == Tx.INITIALIZE.value, o.status == store.SENT)
-    )
-    return int(ready) + int(db.scalar(sent) or 0)
+    queued = select(o.task_id).where(o.kind == Tx.INITIALIZE.value, o.status == store.QUEUED)
+    begun = and_(task.status == TaskStatus.RECEIVED.value, task.sent == Tx.INITIALIZE.value, task.id.not_in(queued))
+    count = select(func.count()).select_from(t.tasks).where(mine, or_(task.wanted, begun))
+    return int(db.scalar(count) or 0)
 
 
 def _ready(now: int) -> Select[Any]:
