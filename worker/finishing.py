@@ -23,6 +23,7 @@ from worker.runner.folders import TaskFolder
 from worker.runner.protocol import Runner
 from worker.shortcut import Delivery, UsualWayError
 from worker.table import What
+from worker.transport import while_wanted
 
 #: Codes of failures that may pass by themselves.
 _PASSING = frozenset({"CHAIN_UNREACHABLE", "CHAIN_ERROR", "PENDING", "NOT_SENT", "SCHEDULER_DOWN"})
@@ -88,7 +89,8 @@ class Finisher:
         told = self._upload_went(replicate)
 
         def once() -> Happened:
-            location = self.link.upload(task_id, archive, stop.is_set, digest=kept.digest, told=told).location
+            with while_wanted(stop):
+                location = self.link.upload(task_id, archive, stop.is_set, digest=kept.digest, told=told).location
             if location != delivery.location:
                 raise RefusalError(
                     Cause.RESULT_UPLOAD_FAILED,
@@ -177,7 +179,8 @@ class Finisher:
 
         def once() -> Happened:
             self.journal.upload_begins(task_id, run, int(time.time()))
-            location = self.link.upload(task_id, archive, stop.is_set, told=told).location
+            with while_wanted(stop):
+                location = self.link.upload(task_id, archive, stop.is_set, told=told).location
             self.journal.upload_done(task_id, run, location[:300])
             return about(replicate, What.UPLOADED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+_LOOK_SECONDS = 0.1
 _local = threading.local()
 
 
@@ -79,11 +81,32 @@ def within(seconds: float) -> Iterator[None]:
             with suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
+    stop: threading.Event | None = getattr(_local, "stop", None)
+    over = threading.Event()
+
+    def watch() -> None:
+        end = time.monotonic() + seconds
+        while stop is not None and not stop.is_set() and time.monotonic() < end and not over.wait(_LOOK_SECONDS):
+            pass
+        if not over.is_set():
+            cut()
+
+    watcher = threading.Timer(seconds if stop is None else 0.0, watch)
+    watcher.daemon = True
+    watcher.start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
+        watcher.cancel()
         _local.connections = None
+
+
+@contextmanager
+def while_wanted(stop: threading.Event) -> Iterator[None]:
+    """Requests of this thread are cut as soon as `stop` is set."""
+    _local.stop = stop
+    try:
+        yield
+    finally:
+        _local.stop = None

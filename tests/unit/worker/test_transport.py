@@ -14,7 +14,7 @@ import requests
 from chain import wallet as keystores
 from worker import link as links
 from worker.link import Link, SchedulerDownError
-from worker.transport import Connections, within
+from worker.transport import Connections, while_wanted, within
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_link_calls_that_no_answer(
     wallet = keystores.create(tmp_path / "k.json", "p", iterations=1024)
     link = Link(server(drip), wallet, 1, "0x" + "11" * 20, "0x" + "22" * 20)
     monkeypatch.setattr(link, "_send", _with_seconds(link._send, 0.3))
-    with pytest.raises(SchedulerDownError, match="does not answer /config"):
+    with pytest.raises(SchedulerDownError, match="/config"):
         link.config()
 
 
@@ -89,3 +89,12 @@ def test_a_netrc_is_not_for_the_scheduler(
     url = server(answer)
     Connections().get(url, headers={"Authorization": "Bearer mine"}, timeout=5)
     assert b"Bearer mine" in asked[0] and b"Basic" not in asked[0]
+
+
+def test_a_request_that_nobody_wants_any_more_is_cut(server: Callable[..., str]) -> None:
+    session, url, stop = Connections(), server(drip), threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(requests.RequestException), while_wanted(stop), within(30):
+        session.get(url, timeout=30)
+    assert time.monotonic() - began < 5
