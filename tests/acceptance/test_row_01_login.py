@@ -111,7 +111,8 @@ def test_a_whole_task_over_tls_leaves_no_secret_and_the_session_outlives_a_resta
     played.until(lambda: net.chain.account(me).stake == RLC, "the stake")
     task_id = ids.task_id(net.deal("sleep 4", initialize=False).id, 0)
     label = {"label": f"pew.task={task_id}"}
-    (container,) = played.until(lambda: docker_client.containers.list(filters=label, ignore_removed=True), "the container")
+    there = lambda: docker_client.containers.list(filters=label, ignore_removed=True)  # noqa: E731
+    (container,) = played.until(there, "the container")
     inspected = json.dumps(docker_client.api.inspect_container(container.id))
     scheduler.stop(signal.SIGTERM)
     scheduler.start()
