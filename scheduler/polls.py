@@ -77,9 +77,16 @@ class Polls:
                 return found, since
             gone = asyncio.ensure_future(_disconnected(request))
             gone.add_done_callback(lambda _: rung.set())
-            timer = asyncio.get_running_loop().call_later(end - time.monotonic(), rung.set)
+            over = False
+
+            def expire() -> None:
+                nonlocal over  # and not the clock: a timer may be early by a millisecond
+                over = True
+                rung.set()
+
+            timer = asyncio.get_running_loop().call_later(end - time.monotonic(), expire)
             try:
-                while not found and not self.stopping.is_set() and time.monotonic() < end:
+                while not (found or over or self.stopping.is_set()):
                     await rung.wait()
                     rung.clear()
                     if gone.done():
