@@ -15,7 +15,7 @@ from poco.wire import Poll, WorkerInfo
 from scheduler import tables as t
 
 #: Everybody is looked at this often; in between only those who were heard of.
-EVERYBODY_SECONDS = 5
+EVERYBODY_SECONDS = 1
 #: Rows that one flush writes for liveness alone; those that changed in what they say are always written.
 FLUSH_ROWS = 1000
 
