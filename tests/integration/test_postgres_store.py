@@ -1,4 +1,4 @@
-"""The store on a real PostgreSQL: the same migrations, rows that one transaction at a time decides on, fencing, signals."""
+"""The store on a real PostgreSQL: migrations, rows that one transaction at a time decides on, fencing, signals."""
 
 from __future__ import annotations
 
