@@ -181,12 +181,6 @@ def save_task(db: Connection, before: Task, after: Task, now: int) -> None:
             _remember(db, now, task_id=after.id, worker=r.worker, status=r.status, cause=r.cause)
 
 
-def wanted_tasks(db: Connection, limit: int) -> list[Task]:
-    """Tasks that may want a worker, the earliest contribution deadline first."""
-    query = select(t.tasks).where(t.tasks.c.wanted).order_by(t.tasks.c.contribution_deadline, t.tasks.c.id).limit(limit)
-    return load_tasks(db, db.execute(query).mappings())
-
-
 def due_tasks(db: Connection, now: int, limit: int) -> list[str]:
     query = select(t.tasks.c.id).where(t.tasks.c.due_at <= now).order_by(t.tasks.c.due_at).limit(limit)
     return list(db.scalars(query))
@@ -201,16 +195,6 @@ def tasks_of_worker(db: Connection, worker: str) -> list[tuple[str, Replicate]]:
         .where(t.replicates.c.worker == worker, t.tasks.c.status.not_in(ended))
     )
     return [(row["task_id"], _replicate(row)) for row in db.execute(query).mappings()]
-
-
-def leases_not_begun(db: Connection) -> dict[str, list[str]]:
-    """By worker, the tasks it was given and has not begun."""
-    created = ReplicateStatus.CREATED.value
-    query = select(t.replicates.c.worker, t.replicates.c.task_id).where(t.replicates.c.status == created)
-    found: dict[str, list[str]] = {}
-    for worker, task_id in db.execute(query):
-        found.setdefault(worker, []).append(task_id)
-    return found
 
 
 def _task_row(task: Task, now: int) -> dict[str, Any]:
