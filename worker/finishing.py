@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chain.client import ChainUnreachableError
 from poco.errors import BadInputError, Cause, PewError
 from worker import shortcut
 from worker.chain import PoolChain, RefusalError
@@ -55,7 +56,7 @@ def persist(
         try:
             return call()
         except PewError as error:
-            if error.code not in _PASSING:
+            if error.code not in _PASSING and not isinstance(error, ChainUnreachableError):
                 raise
             if time.time() > until:
                 raise RefusalError(Cause.INTERNAL_ERROR, error.message, error.hint) from None

@@ -146,7 +146,7 @@ WATCHED: dict[Stage, Do] = {
 #: Stages in which a transaction or an upload is going on.
 IN_HAND = frozenset({_S.PROVING_ERROR, _S.DELIVERING, _S.FINALIZING, _S.CONTRIBUTING, _S.REVEALING, _S.UPLOADING})
 #: Stages beside those with a slot that a draining worker stays for.
-UNFINISHED = IN_HAND | {_S.CONTRIBUTED, _S.REVEALED}
+UNFINISHED = IN_HAND | {_S.CONTRIBUTED, _S.REVEALED, _S.SETTLING}
 
 TABLE: dict[tuple[Stage, What], Move] = {
     (_S.VERIFYING, _W.VERIFIED): Move(_S.GATING),

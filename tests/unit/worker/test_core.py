@@ -261,7 +261,7 @@ def test_draining_takes_nothing_new_and_gives_back_only_what_has_no_stake() -> N
     assert not core.in_hand([replicate(Stage.CONTRIBUTED)])
     assert not IN_HAND & SLOT_STAGES
     stays = {stage for stage in Stage if core.unfinished([replicate(stage)])}
-    assert stays == {*Stage} - {Stage.FAILED, Stage.UPLOADED, Stage.SETTLING, Stage.ENDED}
+    assert stays == {*Stage} - {Stage.FAILED, Stage.UPLOADED, Stage.ENDED}
 
 
 def test_a_result_of_trust_1_is_finalized_alone_where_the_scheduler_and_the_chain_both_say_so() -> None:
