@@ -132,7 +132,9 @@ class Simulated:
         self._calls = Connection(fleet.spec.scheduler)
         self._calling = asyncio.Lock()
         self._token = ""
-        self._acked = self._nonce = 0
+        self._acked = 0
+        #: of the next transaction; the chain is asked once, an earlier fleet has the same wallets
+        self._nonce: int | None = None
         self._wait = 20
         self._news: dict[str, asyncio.Queue[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -279,6 +281,8 @@ class Simulated:
         """Sign, send, and wait until it is mined; the transaction's hash."""
         chain = Connection(self._spec.rpc)
         try:
+            if self._nonce is None:
+                self._nonce = int(await _rpc(chain, "eth_getTransactionCount", self._wallet.address, "latest"), 16)
             transaction = {"to": self._spec.hub, "value": 0, "data": to_hex(selector + arguments), "gasPrice": 0}
             transaction |= {"nonce": self._nonce, "gas": GAS[selector], "chainId": self._spec.chain_id}
             tx_hash, signed = self._wallet.sign_transaction(transaction)
