@@ -9,5 +9,9 @@ from tests.integration.conftest import (
     registry,
     stack,
 )
+from tests.integration.runner_bench import bench, image, probe, publisher, runtime
 
-__all__ = ["docker_client", "ganache", "hub", "postgres", "pytest_collection_modifyitems", "registry", "stack"]
+__all__ = [
+    "bench", "docker_client", "ganache", "hub", "image", "postgres", "probe", "publisher",
+    "pytest_collection_modifyitems", "registry", "runtime", "stack",
+]  # fmt: skip
