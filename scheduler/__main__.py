@@ -1,4 +1,4 @@
-"""`python -m scheduler --config scheduler.yaml`."""
+"""`python -m scheduler --config scheduler.yaml`; `backup` and `restore` copy its data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,27 @@ def main() -> int:
     """Exit code: 0 after SIGTERM, 2 for what is wrong in the settings, 1 for another failure, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m scheduler", description="Runs a workerpool.")
     parser.add_argument("--config", required=True, type=Path, help="the pool's settings, a YAML file")
-    arguments = parser.parse_args()
-    from scheduler import log, service
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="none: run until SIGTERM")
+    for name, text in (
+        ("backup", "copy the data into a folder, also while the scheduler runs (SQLite)"),
+        ("restore", "put such a copy back where no data are"),
+    ):
+        commands.add_parser(name, help=text, description=text).add_argument("folder", type=Path)
+    given = parser.parse_args()
+    from scheduler import log
 
     log.set_up()
     try:
-        service.run(arguments.config)
+        if given.command is None:
+            from scheduler import service
+
+            service.run(given.config)
+        else:
+            from scheduler import backup, config
+
+            work = {"backup": backup.backup, "restore": backup.restore}[given.command]
+            done = work(config.load(given.config), given.folder)
+            print(f"{given.command}: {done['bytes']} bytes of database, {done['files']} files")  # noqa: T201
     except PewError as error:
         print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
         if error.hint:
