@@ -35,7 +35,9 @@ from scheduler.store import Store
 #: Tasks that wait for a worker at a time; a leader initializes no more ahead either.
 AHEAD = 2000
 SLOTS = 4
-TERMS = m.TaskTerms("0x" + "11" * 32, "0x" + "33" * 20, False, 1, 50, 300, 2**40, 2**41)
+#: A worker counts as being at it for the category's time; then another is sought. Nobody is to be replaced here.
+RUN_SECONDS = 10**6
+TERMS = m.TaskTerms("0x" + "11" * 32, "0x" + "33" * 20, False, 1, 50, RUN_SECONDS, 2**40, 2**41)
 INFO = WorkerInfo(name="claims", platforms=["linux/amd64"], cpus=1, memory_mb=1024, disk_mb=1024)
 
 
