@@ -39,9 +39,11 @@ READY_SECONDS = 400
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How a fleet is measured: seconds before and while, tasks a worker and minute."""
+    """How a fleet is measured: seconds before and while, seconds of a quiet poll, tasks a worker and minute."""
 
     warm_seconds: float
+    #: how long polls are held
+    poll_seconds: int
     seconds: float
     tasks_per_worker: float
 
@@ -55,7 +57,7 @@ def fleet_row(ground: Ground, size: int, load: Load) -> tuple[dict[str, float], 
             old.unlink()
     pool = ground.pool(f"{size} simulated workers")
     data = ground.run_dir / "scheduler" / f"data-{size}-{os.getpid()}"
-    scheduler = ground.start_scheduler(pool, data_dir=str(data))
+    scheduler = ground.start_scheduler(pool, data_dir=str(data), poll_seconds=load.poll_seconds)
     content, digest = result_zip()
     (folder / "result.zip").write_bytes(content)
     names = []
@@ -94,6 +96,8 @@ def fleet_row(ground: Ground, size: int, load: Load) -> tuple[dict[str, float], 
     p = {kind: {share: percentile(values, share) * 1000 for share in (0.5, 0.99)} for kind, values in calls.items()}
     finished = sum(each["finished"] for each in seen)
     kinds = [kind for kind in ("poll", "status") if calls[kind]]
+    if not kinds:
+        raise PewError("nothing was answered while it was measured", hint="measure longer (--seconds)")
     row = {
         "p50_ms": round(max(p[kind][0.5] for kind in kinds), 1),
         "p99_ms": round(max(p[kind][0.99] for kind in kinds), 1),
@@ -156,7 +160,7 @@ def tell_growth(rows: dict[str, dict[str, float]]) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything; the content of the file."""
-    load = Load(options.warm, options.seconds, options.tasks_per_worker)
+    load = Load(options.warm, options.poll_seconds, options.seconds, options.tasks_per_worker)
     rows = {}
     ports = Ports(*range(options.port, options.port + 4)) if options.port else Ports.free()
     with Stack(options.dir, say=print) as stack:
@@ -184,6 +188,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--tasks-per-worker", type=float, default=0.05, help="tasks ordered a worker and minute; default: 0.05"
     )
+    parser.add_argument("--poll-seconds", type=int, default=20, help="how long a poll is held; default: 20")
     parser.add_argument("--idle-seconds", type=float, default=30, help="of the real worker; default: 30")
     parser.add_argument("--tasks", type=int, default=5, help="of the real worker; default: 5")
     parser.add_argument("--port", type=int, default=0, help="first of four ports; default: free ones")

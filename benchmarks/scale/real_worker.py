@@ -66,7 +66,7 @@ def measure(ground: Ground, *, idle_seconds: float, tasks: int) -> Costs:
     ground.start_scheduler(pool, data_dir=str(ground.run_dir / "scheduler" / "real"))
     process = ground.start_worker(name, pool, PLATFORM, {**SUN, "speed": 1}, stake_nrlc=50 * PRICE)
     ground.wait_for_workers(1)
-    time.sleep(5)  # what it does once
+    time.sleep(min(5, idle_seconds))  # what it does once
     before, begun = cpu_seconds(process.pid), time.monotonic()
     time.sleep(idle_seconds)
     idle_cpu = (cpu_seconds(process.pid) - before) / (time.monotonic() - begun) * 100
