@@ -64,7 +64,7 @@ def test_another_chain(pool: Pool, tmp_path: Path) -> None:
     pool.configure()
     body = json.loads((pool.folder / "deployment.json").read_text())
     (tmp_path / "other.json").write_text(json.dumps({**body, "chain_id": 5}))
-    refused(start(pool, tmp_path, deployment=str(tmp_path / "other.json")), "chain 1337", "on 5")
+    refused(start(pool, tmp_path, deployment=str(tmp_path / "other.json")), "on chain 1337, not 5")
 
 
 def test_a_chain_that_does_not_answer(pool: Pool, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chain import wallet as keystores
-from chain.client import Chain
+from chain.client import Chain, ChainUnreachableError
 from chain.transactions import Sender
 from chain.wallet import Wallet
 from poco import ids
@@ -91,7 +91,7 @@ def test_an_offer_is_read_from_the_chain(net: Net, actor: Callable[..., Actor]) 
     assert facts.image.startswith(net.registry)
 
 
-def test_offers_that_are_refused(net: Net, actor: Callable[..., Actor]) -> None:
+def test_offers_that_are_refused(net: Net, actor: Callable[..., Actor], monkeypatch: pytest.MonkeyPatch) -> None:
     poor, rich = actor(rlc=0, stake=0), actor()
     rich.chain.stand_in()
     deal = net.deal("x")
@@ -101,8 +101,12 @@ def test_offers_that_are_refused(net: Net, actor: Callable[..., Actor]) -> None:
     assert f"deposit {STAKE} nRLC more" in caught.value.hint
     with pytest.raises(RefusalError, match="the authorisation was signed by"):
         rich.replicate(deal.id, signer=rich.wallet)
+    unseen = net.deal("x", initialize=False).id
+    with pytest.raises(ChainUnreachableError, match="does not show the task yet"):
+        rich.replicate(unseen)
+    monkeypatch.setattr("worker.chain.UNSEEN_SECONDS", 0)
     with pytest.raises(RefusalError, match="UNSET on chain"):
-        rich.replicate(net.deal("x", initialize=False).id)
+        rich.replicate(unseen)
     with pytest.raises(RefusalError) as caught:
         rich.replicate(net.deal("x", params={"iexec_secrets": {"0": "a"}}).id)
     assert caught.value.cause is Cause.TASK_DESCRIPTION_INVALID
