@@ -111,7 +111,11 @@ def test_an_abort_stops_a_running_program_at_once(
     began = time.monotonic()
     scheduler.tell(me, "ABORT", task_id, cause="CONSENSUS_REACHED")
     assert scheduler.reported(me, task_id, "ABORTED").cause == "CONSENSUS_REACHED"
-    scheduler.until(lambda: not docker_client.containers.list(all=True, filters=label), "the container's end", 10)
+    scheduler.until(
+        lambda: not docker_client.containers.list(all=True, filters=label, ignore_removed=True),
+        "the container's end",
+        10,
+    )
     assert time.monotonic() - began < 10
     assert net.chain.contribution(task_id, me).status is ContributionStatus.UNSET
     scheduler.free(me)
