@@ -18,22 +18,9 @@ from ops.console import ROOT
 @pytest.mark.chain
 def test_every_row_is_measured(tmp_path: Path, docker_client: object) -> None:
     out = tmp_path / "scale.json"
-    words = [
-        "--sizes",
-        "4",
-        "8",
-        "--warm",
-        "6",
-        "--seconds",
-        "8",
-        "--tasks-per-worker",
-        "6",
-        "--poll-seconds",
-        "2",
-        "--idle-seconds",
-        "1",
-    ]
-    argv = [sys.executable, "-m", "benchmarks.scale", *words, "--tasks", "1", "--dir", str(tmp_path / "run")]
+    words = ["--sizes", "8", "--warm", "4", "--seconds", "6", "--tasks-per-worker", "6", "--poll-seconds", "2"]
+    words += ["--idle-seconds", "1", "--tasks", "1"]
+    argv = [sys.executable, "-m", "benchmarks.scale", *words, "--dir", str(tmp_path / "run")]
     done = subprocess.run(
         [*argv, "--output", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
