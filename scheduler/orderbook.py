@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 from web3.exceptions import Web3Exception
 
 from chain.client import Chain
@@ -18,7 +18,7 @@ from poco.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolO
 from scheduler import funds
 from scheduler import order_filters as filters
 from scheduler import tables as t
-from scheduler.store import Store
+from scheduler.store import Store, insert_new
 
 #: Of an order: may be matched; used up; closed by its owner; its owner lacks the deposit for a single task.
 OPEN, FILLED, CANCELED, UNFUNDED = "open", "filled", "canceled", "unfunded"
@@ -79,7 +79,7 @@ class OrderBook:
                 of_one = db.scalar(select(func.count()).where(t.orders.c.signer == owner)) or 0
                 if of_one >= MAX_ORDERS_OF_ONE:
                     raise BadInputError(f"{owner} has {of_one} orders in the book", hint="use orders of larger volume")
-                db.execute(insert(t.orders).values(**row))
+                insert_new(db, t.orders, row)
         return {"ok": True, "published": self._shown(known or row)}
 
     def withdraw(self, order_hash: str) -> None:

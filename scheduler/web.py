@@ -17,8 +17,10 @@ from chain.client import ChainUnreachableError
 from poco.errors import BadInputError, PewError
 from poco.wire import ErrorBody
 from scheduler.challenges import ChallengeError, TooManyError
+from scheduler.commits import CommitError
 from scheduler.log import log
 from scheduler.orderbook import SignatureError
+from scheduler.postgres import StoreUnreachableError
 from scheduler.results import ResultRefusedError
 from scheduler.sessions import LoginError
 from scheduler.sms import ExistsError, NotAllowedError
@@ -57,7 +59,7 @@ def status_of(error: PewError) -> int:
             return HTTPStatus.TOO_MANY_REQUESTS
         case ResultRefusedError() | ExistsError():
             return HTTPStatus.CONFLICT
-        case ChainUnreachableError():
+        case ChainUnreachableError() | StoreUnreachableError() | CommitError():
             return HTTPStatus.SERVICE_UNAVAILABLE
         case BadInputError():
             return HTTPStatus.BAD_REQUEST

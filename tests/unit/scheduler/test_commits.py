@@ -21,7 +21,9 @@ from sqlalchemy import Connection, event, select
 from scheduler import store
 from scheduler import tables as t
 from scheduler.commits import CommitError
+from scheduler.postgres import StoreUnreachableError
 from scheduler.store import Store
+from scheduler.web import status_of
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +207,7 @@ def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path, after: flo
     have = names(Store(tmp_path / "db"))
     assert acknowledged <= have
     assert len(have - acknowledged) <= 32  # written, and killed before it was said
+
+
+def test_a_caller_whose_change_was_not_taken_may_try_again() -> None:
+    assert status_of(CommitError("no")) == status_of(StoreUnreachableError("no")) == 503

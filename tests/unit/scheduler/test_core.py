@@ -124,7 +124,7 @@ def test_a_replacement_is_wanted_at_once(end: m.Event) -> None:
         (R.DECLINED, Cause.ENERGY, True),
         (R.FAILED, Cause.WORKER_STOPPED, True),
         (R.FAILED, Cause.INTERNAL_ERROR, True),
-        *[(R.FAILED, cause, False) for cause in LOCAL_CAUSES | TASK_CAUSES],
+        *[(R.FAILED, cause, False) for cause in sorted(LOCAL_CAUSES | TASK_CAUSES)],
     ],
 )
 def test_the_same_worker_may_try_again_after_a_fault_not_its_own(status: R, cause: Cause, again: bool) -> None:
