@@ -30,16 +30,20 @@ class Process:
         self.log = log
         self.pid = popen.pid
         self._popen = popen
+        self._group_ended = False
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return self._popen.poll() is None
+        return self.exit_code is None
 
     @property
     def exit_code(self) -> int | None:
         """Its exit code (negative: the signal that ended it); None while it runs."""
-        return self._popen.poll()
+        code = self._popen.poll()
+        if code is not None:
+            self._end_group()
+        return code
 
     @property
     def ending(self) -> str:
@@ -49,20 +53,28 @@ class Process:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it ends; return its exit code. Raises `subprocess.TimeoutExpired`."""
-        return self._popen.wait(timeout)
+        code = self._popen.wait(timeout)
+        self._end_group()
+        return code
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End it and all it started: SIGTERM to the group, SIGKILL to what is left after `timeout` seconds."""
         if self.alive:
             signal_group(self.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(timeout)
+                self.wait(timeout)
         self.kill()
 
     def kill(self) -> None:
         """End it and all it started at once, as a power cut would."""
-        signal_group(self.pid, signal.SIGKILL)
+        self._end_group()
         self._popen.wait()
+
+    def _end_group(self) -> None:
+        """Once: when the process is known to have ended, its number may soon be that of a stranger's group."""
+        if not self._group_ended:
+            self._group_ended = True
+            signal_group(self.pid, signal.SIGKILL)
 
     def last_lines(self, count: int = 15) -> str:
         """The end of its log, indented; long lines are cut."""
