@@ -41,11 +41,11 @@ def main() -> int:
                 say("claims", f"{plan.claims} on {name}, {processes} processes, {plan.kills} kills")
                 found[name] = Campaign(stack, database, FOLDER / name, plan).run()
                 say("claims", json.dumps(found[name].as_json()))
+                OUT.parent.mkdir(parents=True, exist_ok=True)
+                OUT.write_text(json.dumps({key: one.as_json() for key, one in found.items()}, indent=2) + "\n")
     except (SetupError, PewError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps({name: one.as_json() for name, one in found.items()}, indent=2) + "\n")
     return 0 if all(one.ok for one in found.values()) else 1
 
 
