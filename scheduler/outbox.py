@@ -185,16 +185,20 @@ class Outbox(threading.Thread):
         return True
 
     def _gas(self, kind: Tx, rows: list[dict[str, Any]]) -> int:
-        """The limit for rows together: what a node estimates for one, or its limit, for each (an array takes less)."""
+        """The limit for rows together: what a node estimates for one, or its limit, for each (an array takes less).
+
+        Never more than half a block: a node refuses what no block can hold.
+        """
         one = self._sender.estimate(self._call(kind, rows[:1]))
-        if one is not None:
-            return len(rows) * int(one * 1.2)
-        return len(rows) * (GAS_LIMITS["claim"] + (GAS_LIMITS["initialize"] if kind is Tx.INITIALIZE else 0))
+        each = GAS_LIMITS["claim"] + (GAS_LIMITS["initialize"] if kind is Tx.INITIALIZE else 0)
+        return min(len(rows) * (each if one is None else int(one * 1.2)), self._half_block())
 
     def _room(self) -> int:
         """Tasks that one transaction may hold: half a block, at the limits of single ones."""
-        limit = int(self._chain.ask(lambda: self._chain.web3.eth.get_block("latest"))["gasLimit"])
-        return max(1, min(TOGETHER, limit // 2 // GAS_LIMITS["initialize"]))
+        return max(1, min(TOGETHER, self._half_block() // GAS_LIMITS["initialize"]))
+
+    def _half_block(self) -> int:
+        return int(self._chain.ask(lambda: self._chain.web3.eth.get_block("latest"))["gasLimit"]) // 2
 
     def _ahead(self) -> int:
         roll = self._engine.roll
