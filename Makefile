@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-dapps: engine setup ## images, their reproducibility and golden inputs, mo
 
 bench-energy: setup ## the energy gate against its rivals over years of sun; writes build/bench/energy.json
 	@exec .venv/bin/python -m benchmarks.energy $(ARGS)
+
+interop: engine setup ## iExec's own client against our services, our services on iExec's own contracts; build/bench/interop.json
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m tests.interop $(ARGS)
 
 bench-scale: engine setup ## 100, 1,000 and 5,000 simulated workers against one scheduler, and what a real worker costs; build/bench/scale.json
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.scale $(ARGS)
