@@ -67,7 +67,8 @@ def test_a_fork_bomb_stays_small(one: Bench) -> None:
 
     thread = threading.Thread(target=count)
     thread.start()
-    assert one.fails("forkbomb", seconds=2).cause is Cause.APP_COMPUTE_TIMEOUT, "ended by: the time limit"
+    ended = one.fails("forkbomb", seconds=2).cause
+    assert ended in {Cause.APP_COMPUTE_TIMEOUT, Cause.APP_COMPUTE_FAILED}, "ended by: the time limit, or that of memory"
     thread.join()
     assert most[0] - before < LIMITS.pids + 40, "stopped by: pids limit or RLIMIT_NPROC of the user namespace"
 
