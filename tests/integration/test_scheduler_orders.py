@@ -63,7 +63,7 @@ def test_orders_follow_the_fleet_and_are_renewed_when_consumed(pool: Pool) -> No
     one = pool.worker("one").join()
     one.poll()
     until(lambda: prices(pool) == [1])
-    assert "a trust of 4 needs more" in pool.status()["orders"][2]["not_published_because"]
+    until(lambda: "a trust of 4 needs more" in pool.status()["orders"][2]["not_published_because"])
 
     two = pool.worker("two", features=["gpu"]).join()
     two.poll()
