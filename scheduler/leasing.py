@@ -266,7 +266,9 @@ class Leasing:
         everybody.sort(key=lambda one: -self._funds.known_weight(one.wallet))
         for terms in asked:
             tried: list[str] = []
-            for wallet in self._of_different_owners(o for o in everybody if matcher.could_ever(o, terms, barred)):
+            # who has no image can still agree that there is none
+            known = () if terms.exhausted else barred
+            for wallet in self._of_different_owners(o for o in everybody if matcher.could_ever(o, terms, known)):
                 tried.append(wallet)
                 if further_workers(Tally(terms.trust), (), map(self._funds.known_weight, tried)) is not None:
                     break

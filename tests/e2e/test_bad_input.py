@@ -217,15 +217,15 @@ def test_the_book_refuses_what_is_not_signed_or_covered(net, outcomes):
     stranger = net.local.client("penniless")
     forged = stranger.sign(AppOrder(net.app, 0))
     with pytest.raises(ServiceError, match="not signed by") as error:
-        book.publish(forged)
+        book.publish(forged, net.local.client("seller").wallet)
     assert 400 <= error.value.status < 500
     uncovered = net.local.client("scheduler").sign(WorkerpoolOrder(net.pool, 1000 * RLC, volume=1))
     with pytest.raises(ServiceError, match=r"deposit|stake|escrow"):
-        book.publish(uncovered)
+        book.publish(uncovered, net.local.client("scheduler").wallet)
     with pytest.raises(BadInputError, match="belongs to"):
         stranger.publish(AppOrder(net.app, 0))
     with pytest.raises(ServiceError):
-        book.publish(replace(net.selling, sign="0x"))
+        book.publish(replace(net.selling, sign="0x"), net.local.client("seller").wallet)
     assert book.apps(net.app) == []
 
 
