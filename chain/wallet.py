@@ -1,9 +1,8 @@
-"""Wallets: encrypted keystores (Web3 Secret Storage v3) and what they sign. Keys never leave this module."""
+"""Wallets: encrypted keystores (Web3 Secret Storage v3) and what they sign."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +28,14 @@ class Wallet:
 
     def __repr__(self) -> str:
         return f"Wallet({self.address})"
+
+    def keystore(self, password: str, *, iterations: int | None = None) -> str:
+        """The key, encrypted: the text of a keystore (Web3 Secret Storage v3)."""
+        return json.dumps(Account.encrypt(self._account.key, password, iterations=iterations))
+
+    def private_key(self) -> str:
+        """The key itself, for `pew wallet export --key` alone."""
+        return to_hex(bytes(self._account.key))
 
     def sign_message(self, digest: str) -> str:
         """EIP-191 personal signature of a 32-byte hash (65 bytes)."""
@@ -106,35 +113,28 @@ def create(path: Path, password: str, *, key: str | None = None, iterations: int
         key: an existing private key to import (`0x` and 64 digits); a new one is made where it is None.
         iterations: scrypt's cost (a power of two); eth_account's default where None.
     """
+    from chain import keystores
+
     try:
         account: LocalAccount = Account.create() if key is None else Account.from_key(key)
     except Exception:
         raise BadInputError("that is not a private key", hint="a private key is 0x and 64 hexadecimal digits") from None
-    body = json.dumps(Account.encrypt(account.key, password, iterations=iterations))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise BadInputError(f"{path} exists already", hint="choose another name, or move the old one away") from None
-    with os.fdopen(handle, "w") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    return Wallet(account)
+    made = Wallet(account)
+    keystores.write_new(path, made.keystore(password, iterations=iterations))
+    return made
 
 
 def load(path: Path, password: str) -> Wallet:
     """Open a keystore; BadInputError when it is missing, broken or the password is wrong."""
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BadInputError(f"there is no keystore {path}", hint="make one: pew wallet create") from None
-    except (OSError, ValueError):
-        raise BadInputError(f"{path} cannot be read as a keystore", hint="restore it from your backup") from None
+    from chain import keystores
+
+    data = keystores.read(path)
     try:
         key = Account.decrypt(data, password)
-    except ValueError:
-        raise BadInputError(f"wrong password for {path}", hint="check the password file") from None
+    except ValueError as error:
+        if "MAC" in str(error):
+            raise BadInputError(f"wrong password for {path}", hint="check the password file") from None
+        raise BadInputError(f"{path} is not a keystore: {error}", hint="restore it from your backup") from None
     except Exception:
         raise BadInputError(f"{path} is not a keystore", hint="restore it from your backup") from None
     return Wallet(Account.from_key(key))

@@ -20,7 +20,7 @@ class _Commands(click.Group):
     """Subcommands by name, imported when they are called (web3 takes a second to load)."""
 
     where = {  # noqa: RUF012  (a constant)
-        "wallet": "sdk.cli_accounts",
+        "wallet": "sdk.cli_wallet",
         "account": "sdk.cli_accounts",
         "app": "sdk.cli_market",
         "dataset": "sdk.cli_market",
@@ -68,7 +68,7 @@ class _Commands(click.Group):
     envvar="PEW_WALLET",
     type=click.Path(path_type=Path),
     default=lambda: Path("~/.config/pew/wallet.json").expanduser(),
-    help="Keystore.  [default: ~/.config/pew/wallet.json]",
+    help="Keystore: a path, or a name or address of pew wallet list.  [default: ~/.config/pew/wallet.json]",
 )
 @click.option(
     "--password-file", envvar="PEW_PASSWORD_FILE", type=click.Path(path_type=Path), help="Holds the wallet's password."
@@ -92,14 +92,14 @@ def cli(
 
     \b
     Examples:
-      pew wallet create --password-file ~/pew.password
+      pew wallet new
       pew account deposit 10
       pew order list workerpool
       pew run 0xA..pp --dataset 0xD..ata --args "--threshold 30" --trust 4
     """
     settings = settings_of(ctx)
     settings.rpc, settings.deployment, settings.scheduler = rpc, deployment, scheduler
-    settings.wallet_path, settings.password_file = wallet, password_file
+    settings.wallet_name, settings.password_file = wallet, password_file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from poco.hexes import address, bytes32
 if TYPE_CHECKING:
     from chain.client import Chain
     from chain.wallet import Wallet
-    from sdk.client import Client
+    from sdk.client import Client, Quote
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,10 +30,31 @@ class Settings:
     rpc: str = ""
     deployment: Path = field(default_factory=Path)
     scheduler: str | None = None
-    wallet_path: Path = field(default_factory=Path)
+    registry: str = ""
+    wallet_name: Path = field(default_factory=Path)
     password_file: Path | None = None
     json: bool = False
     shown: bool = False
+    dry_run: bool = False
+    yes: bool = False
+
+    @property
+    def wallet_path(self) -> Path:
+        """The keystore that --wallet means: a path, else a name or address among those that are there."""
+        from chain import keystores
+
+        return keystores.resolve(self.wallet_name)
+
+    def new_wallet_path(self) -> Path:
+        """Where a new keystore goes: a path as it is, a mere name into the folder of ours."""
+        from chain import keystores
+
+        name = self.wallet_name
+        if len(name.parts) == 1 and not name.suffix:
+            name = keystores.folders()["pew"] / f"{name}.json"
+        if name.exists():
+            raise BadInputError(f"{name} exists already", hint="choose another name, or move the old one away")
+        return name
 
     def chain(self) -> Chain:
         """The hub, after a check that node and deployment belong together."""
@@ -46,40 +67,53 @@ class Settings:
 
     def wallet(self) -> Wallet:
         """The keystore, opened."""
-        from chain import wallet
+        from chain import keystores, wallet
 
-        if not self.wallet_path.exists():
-            raise BadInputError(f"there is no keystore {self.wallet_path}", hint="make one: pew wallet create")
-        return wallet.load(self.wallet_path, self.password())
+        path = self._keystore()
+        keystores.require_private(path, "keystore")
+        return wallet.load(path, self.password())
 
     def address(self) -> str:
         """The keystore's address, without opening it."""
-        try:
-            return address("0x" + str(json.loads(self.wallet_path.read_text())["address"]).removeprefix("0x"))
-        except FileNotFoundError:
-            raise BadInputError(
-                f"there is no keystore {self.wallet_path}", hint="make one: pew wallet create"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise BadInputError(
-                f"{self.wallet_path} is not a keystore", hint="restore it from your backup, or name another: --wallet"
-            ) from None
+        from chain import keystores
 
-    def password(self, *, new: bool = False) -> str:
-        """From the password file, else asked for on a terminal."""
-        from chain import wallet
+        return keystores.address_of(self._keystore())
 
-        if self.password_file is not None:
-            return wallet.read_password(self.password_file)
+    def _keystore(self) -> Path:
+        path = self.wallet_path
+        if not path.exists():
+            raise BadInputError(
+                f"there is no keystore {path}", hint="make one: pew wallet new; pew wallet list shows those there are"
+            )
+        return path
+
+    def password(self, *, new: bool = False, file: Path | None = None) -> str:
+        """From a password file (by default that of the wallet), else asked for on a terminal."""
+        from chain import keystores, wallet
+
+        file = file or self.password_file
+        if file is not None:
+            keystores.require_private(file, "password file")
+            return wallet.read_password(file)
         if not sys.stdin.isatty():
             raise BadInputError("the wallet has a password", hint="name the file that holds it: --password-file FILE")
         return str(click.prompt(f"Password of {self.wallet_path}", hide_input=True, confirmation_prompt=new, err=True))
 
-    def client(self, *, wallet: bool = False) -> Client:
-        """A client; with `wallet` one that can sign."""
+    def client(self, *, wallet: bool = False, ask: bool = True) -> Client:
+        """A client; with `wallet` one that can sign, and unless not to `ask` tells of each transaction beforehand."""
         from sdk.client import Client
 
-        return Client(self.chain(), self.wallet() if wallet else None, self.scheduler)
+        opened = self.wallet() if wallet else None
+        return Client(self.chain(), opened, self.scheduler, approve=self._approve if ask else None)
+
+    def _approve(self, quote: Quote) -> None:
+        """Before a transaction: end with --dry-run; on a terminal ask, unless --yes was said."""
+        if self.dry_run:
+            lines = [f"{quote.function}: {quote.words()}", "nothing was sent (--dry-run)"]
+            self.show({"dry_run": True, **quote.as_json()}, lines)
+            raise click.exceptions.Exit(0)
+        if not self.yes and sys.stdin.isatty():
+            click.confirm(f"{quote.function}: {quote.words()}. Send it?", abort=True, err=True)
 
     def show(self, data: Any, lines: Iterable[str]) -> None:
         """Print the outcome: JSON with `--json`, else the lines."""
@@ -107,6 +141,25 @@ def json_option(command: F) -> F:
     return click.option(
         "--json", is_flag=True, is_eager=True, expose_value=False, callback=_set_json, help="Print JSON."
     )(command)
+
+
+def _set_flag(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(settings_of(ctx), name, True)
+
+    return keep
+
+
+def sends(command: F) -> F:
+    """`--dry-run` and `--yes`, for whatever sends a transaction."""
+    for name, text in (
+        ("yes", "Do not ask before it is sent."),
+        ("dry_run", "Send nothing; say what it would cost."),
+    ):
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, is_flag=True, expose_value=False, callback=_set_flag(name), help=text)(command)
+    return command
 
 
 class _Parsed(click.ParamType[Any]):

@@ -29,6 +29,7 @@ from sdk.preflight import Orders, Preflight
 from sdk.results import Result
 from sdk.service import Service
 from sdk.tasklogs import TaskLogs
+from sdk.watch import block_before
 
 OrderT = TypeVar("OrderT", bound=Order)
 MAX_NAME = 200
@@ -41,7 +42,23 @@ class Matched:
     deal_id: str
     task_ids: tuple[str, ...]
     block: int
-    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a transaction is expected to cost: gas, and wei of the chain's own coin; None where the node cannot say."""
+
+    function: str
+    gas: int | None
+    wei: int | None
+
+    def words(self) -> str:
+        if self.gas is None or self.wei is None:
+            return "the node cannot say what gas it takes"
+        return f"about {self.gas} gas, {self.wei / 10**18:.6f} of the chain's own coin"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"function": self.function, "gas": self.gas, "fee_wei": self.wei}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +91,28 @@ class Client:
         chain: the hub.
         wallet: signs and pays; None for reading.
         scheduler_url: order book, workers and results of a pool; None: what needs it says so.
+        approve: told what each transaction will cost before it is sent; what it raises keeps it from being sent.
     """
 
-    def __init__(self, chain: Chain, wallet: Wallet | None = None, scheduler_url: str | None = None) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        wallet: Wallet | None = None,
+        scheduler_url: str | None = None,
+        *,
+        approve: Callable[[Quote], None] | None = None,
+    ) -> None:
         self.chain = chain
+        self._approve = approve
         self._wallet = wallet
         self._service = Service(scheduler_url) if scheduler_url else None
-        self._sender = Sender(chain, wallet) if wallet else None
+        self._sender: Sender | None = None
 
     @property
     def wallet(self) -> Wallet:
         """BadInputError where there is none."""
         if self._wallet is None:
-            raise BadInputError("this needs a wallet", hint="name one with --wallet, or make one: pew wallet create")
+            raise BadInputError("this needs a wallet", hint="name one with --wallet, or make one: pew wallet new")
         return self._wallet
 
     @property
@@ -159,6 +185,16 @@ class Client:
     def register_pool(self, description: str) -> str:
         """Register a workerpool, or find it; returns its address."""
         return self._register("Workerpool", "workerpool_registry", (self.wallet.address, _name(description)))
+
+    def change_policy(self, workerpool: str, worker_stake: int, scheduler_reward: int) -> Receipt:
+        """Change a pool's terms for deals to come: per cent of the price that workers stake, of the reward it keeps."""
+        if not (0 <= worker_stake < 2**32 and 0 <= scheduler_reward <= 100):
+            raise BadInputError("these are no terms of a pool", hint="a stake of 0 % or more, a part of 0 to 100 %")
+        owner = self.chain.workerpool(workerpool).owner
+        if owner != self.wallet.address:
+            raise BadInputError(f"{workerpool} belongs to {owner}", hint="use the owner's wallet")
+        functions = self.chain.contract("workerpool", workerpool).functions
+        return self._transact(functions.changePolicy(worker_stake, scheduler_reward))
 
     def declare_green(self, workerpool: str, days: int) -> Receipt:
         """Declare over how many days the workers of a pool must be net positive to take its green tasks."""
@@ -233,26 +269,45 @@ class Client:
             salt=new_salt(),
         )
 
+    def close(self, order: Order) -> Receipt:
+        """Close an order on the hub: nobody can match what is left of it, whoever has a copy."""
+        owner = self._owner(order)
+        if owner != self.wallet.address:
+            raise BadInputError(
+                f"{order.resource} belongs to {owner}, not to {self.wallet.address}", hint="use the owner's wallet"
+            )
+        if preflight.volume_left(self.chain, order) == 0:
+            raise BadInputError("nothing is left of this order", hint="it was used up or closed before")
+        return self._transact(getattr(self.chain.hub.functions, f"manage{order.NAME}")((order.as_tuple(), 1, b"")))
+
     # deals
 
     def preflight(self, orders: Orders) -> Preflight:
         """What the match costs and all that speaks against it; nothing is sent."""
         return preflight.check(self.chain, orders, self._service)
 
+    def signed(self, orders: Orders) -> Orders:
+        """The same with the request signed by this wallet."""
+        return orders if orders.request.sign != "0x" else replace(orders, request=self.sign(orders.request))
+
     def match(self, orders: Orders) -> Matched:
         """Sign the request and make the deal: locks the requester's and the pool's money."""
-        request = orders.request if orders.request.sign != "0x" else self.sign(orders.request)
-        dataset = orders.dataset or NO_DATASET
-        receipt = self._transact(
-            self.chain.hub.functions.matchOrders(
-                orders.app.as_tuple(), dataset.as_tuple(), orders.pool.as_tuple(), request.as_tuple()
-            )
-        )
-        made = receipt.event("OrdersMatched").args
-        deal_id = str(made["dealid"])
+        receipt = self._transact(self._match(self.signed(orders)))
+        return self.matched(str(receipt.event("OrdersMatched").args["dealid"]), receipt.block)
+
+    def matched(self, deal_id: str, block: int | None = None) -> Matched:
+        """A deal that exists: its tasks; `block` is where to start reading its events, sought where None."""
         deal = self.chain.deal(deal_id)
         tasks = tuple(ids.task_id(deal_id, deal.bot_first + n) for n in range(deal.bot_size))
-        return Matched(deal_id, tasks, receipt.block, receipt)
+        return Matched(deal_id, tasks, block_before(self.chain, deal.start) if block is None else block)
+
+    def quote_match(self, orders: Orders) -> Quote:
+        """What the gas of the match will cost."""
+        return _quote(self._sending(), self._match(self.signed(orders)))
+
+    def _match(self, orders: Orders) -> Any:
+        parts = (orders.app, orders.dataset or NO_DATASET, orders.pool, orders.request)
+        return self.chain.hub.functions.matchOrders(*(order.as_tuple() for order in parts))
 
     # tasks
 
@@ -292,15 +347,21 @@ class Client:
         return TaskLogs(self.service, self.wallet, self.deal_of(task), task.id, self.chain.deployment.chain_id)
 
     def _transact(self, call: Any, *, preview: bool = True) -> Receipt:
-        sender = self._sender
-        if sender is None:
-            self.wallet  # noqa: B018  (says that there is none)
-            raise AssertionError
+        sender = self._sending()
         if self.chain.native_balance(self.wallet.address) == 0:
             raise BadInputError(
                 f"{self.wallet.address} has no native coin to pay for gas", hint="send it some of the chain's own coin"
             )
+        if self._approve is not None:
+            if preview:
+                sender.preview(call)
+            self._approve(_quote(sender, call))
         return sender.transact(call, preview=preview)
+
+    def _sending(self) -> Sender:
+        if self._sender is None:
+            self._sender = Sender(self.chain, self.wallet)
+        return self._sender
 
     def _register(self, kind: str, registry: str, arguments: tuple[Any, ...]) -> str:
         functions = self.chain.contract(registry, getattr(self.chain.deployment, registry)).functions
@@ -331,3 +392,8 @@ def _name(text: str) -> str:
     if not text.strip() or len(text) > MAX_NAME:
         raise BadInputError(f"a name has 1 to {MAX_NAME} characters", hint="shorten it")
     return text
+
+
+def _quote(sender: Sender, call: Any) -> Quote:
+    gas = sender.estimate(call)
+    return Quote(call.fn_name, gas, None if gas is None else gas * sender.expected_price())

@@ -42,9 +42,10 @@ def test_a_keystore_is_never_overwritten(store):
     ("content", "password", "says"),
     [
         (None, "wrong", "wrong password"),
-        ("{}", "secret", "not a keystore"),
+        ("{}", "secret", "cannot be read"),
+        ('{"crypto": {}, "version": 3}', "secret", "not a keystore"),
         ("no json", "secret", "cannot be read"),
-        ("[1]", "secret", "not a keystore"),
+        ("[1]", "secret", "cannot be read"),
     ],
 )
 def test_bad_keystores(store, content, password, says):

@@ -21,8 +21,14 @@ def place(tmp_path, monkeypatch):
     for name in list(os.environ):
         if name.startswith("PEW_"):
             monkeypatch.delenv(name)
-    (tmp_path / "pw").write_text("secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    secret(tmp_path / "pw", "secret\n")
     return tmp_path
+
+
+def secret(path, text):
+    path.touch(0o600)
+    path.write_text(text)
 
 
 def pew(capsys, *words):
@@ -42,26 +48,26 @@ def test_every_command_has_help_with_an_example(capsys):
 
 
 def test_a_wallet_is_made_once(place, capsys):
-    code, out, _ = pew(capsys, "wallet", "create", "--json")
+    code, out, _ = pew(capsys, "wallet", "new", "--json")
     assert code == 0
     made = json.loads(out)
     assert address(made["address"]) == made["address"]
     assert (place / "w.json").stat().st_mode & 0o777 == 0o600
     assert "secret" not in (place / "w.json").read_text()
     assert pew(capsys, "wallet", "show")[1].strip() == made["address"]
-    code, _, err = pew(capsys, "wallet", "create")
+    code, _, err = pew(capsys, "wallet", "new")
     assert code == 2
     assert "exists already" in err
 
 
 def test_keys_and_keystores_are_imported(place, capsys):
-    (place / "key").write_text(KEY)
+    secret(place / "key", KEY)
     assert json.loads(pew(capsys, "--json", "wallet", "import", "key")[1])["address"] == KEYS_ADDRESS
     (place / "w.json").rename(place / "old.json")
     assert json.loads(pew(capsys, "wallet", "import", "old.json", "--json")[1])["address"] == KEYS_ADDRESS
     (place / "w.json").unlink()
     for text in ("0x12", "hello", "{}"):
-        (place / "bad").write_text(text)
+        secret(place / "bad", text)
         code, _, err = pew(capsys, "wallet", "import", "bad")
         assert code == 2
         assert "error:" in err
@@ -100,7 +106,7 @@ def test_errors_as_json(place, capsys):
 
 
 def test_an_unattended_run_never_waits_for_a_password(place):
-    call = [sys.executable, "-m", "sdk.cli", "--wallet", "w.json", "wallet", "create"]
+    call = [sys.executable, "-m", "sdk.cli", "--wallet", "w.json", "wallet", "new"]
     done = subprocess.run(
         call,
         cwd=place,
