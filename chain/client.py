@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from eth_abi.abi import decode
 from web3 import Web3
-from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
-from web3.types import FilterParams
+from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception
+from web3.types import RPCEndpoint
 
 from chain import abi
 from chain.answers import too_wide
@@ -19,6 +20,9 @@ from chain.settings import ChainSettings
 from poco.errors import BadInputError, PewError
 from poco.hexes import ZERO_ADDRESS, address, to_bytes, to_hex
 from poco.states import ChainTaskStatus, ContributionStatus
+
+#: The newest logs are read again and again, in case that some came late.
+REMEMBERED_LOGS = 4096
 
 
 class ChainUnreachableError(PewError):
@@ -99,12 +103,16 @@ class Chain:
         return f"the newest block is {age:.0f} s old (at most {bound})" if age > bound else ""
 
     def block_number(self) -> int:
-        return int(self.ask(lambda: self.web3.eth.block_number))
+        return int(self._request("eth_blockNumber", []), 16)
 
     def block(self, number: int | str = "latest") -> tuple[int, str, int]:
         """(number, hash, Unix seconds) of a block."""
-        found = self.ask(lambda: self.web3.eth.get_block(number))  # type: ignore[arg-type]
-        return int(found["number"]), to_hex(found["hash"]), int(found["timestamp"])
+        found = self._block(number)
+        return int(found["number"], 16), str(found["hash"]).lower(), int(found["timestamp"], 16)
+
+    def block_gas(self) -> int:
+        """What the newest block may hold."""
+        return int(self._block("latest")["gasLimit"], 16)
 
     def native_balance(self, account: str) -> int:
         """Wei."""
@@ -205,20 +213,30 @@ class Chain:
         """The hub's events of those names in blocks `first` to `last`, in the order of the chain."""
         by_topic = abi.topics()
         wanted = [topic for topic, entry in by_topic.items() if entry["name"] in names]
-        query: FilterParams = {
+        query = {
             "address": Web3.to_checksum_address(where or self.deployment.hub),
-            "fromBlock": first,
-            "toBlock": last,
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
             "topics": [wanted],
         }
-        try:
-            found = self.ask(lambda: self.web3.eth.get_logs(query))
-        except Web3RPCError as error:
-            said = (error.rpc_response or {}).get("error", {})
-            if too_wide(dict(said) if isinstance(said, dict) else {}, "eth_getLogs"):
-                raise LogsTooWideError(f"the node does not answer for so many blocks: {error}") from None
-            raise PewError(f"logs: {error}", hint="check the node", code="CHAIN_ERROR") from None
-        return [decode_log(log) for log in found if not log.get("removed")]
+        return [_event(log) for log in self._request("eth_getLogs", [query]) if not log.get("removed")]
+
+    def _block(self, number: int | str) -> dict[str, Any]:
+        name = number if isinstance(number, str) else hex(number)
+        found: dict[str, Any] | None = self._request("eth_getBlockByNumber", [name, False])
+        if found is None:
+            raise PewError(f"the chain has no block {number}", hint="ask again", code="CHAIN_ERROR")
+        return found
+
+    def _request(self, method: str, params: list[Any]) -> Any:
+        """The plain answer: what is asked many times a second does without web3's forms."""
+        answer = self.ask(lambda: self.endpoints.make_request(RPCEndpoint(method), params))
+        error = answer.get("error")
+        if error is None:
+            return answer["result"]
+        if too_wide(error, method):
+            raise LogsTooWideError(f"the node does not answer for so many blocks: {error.get('message')}")
+        raise PewError(f"{method}: {error.get('message')}", hint="check the node", code="CHAIN_ERROR")
 
     def _entry(self, kind: str, where: str, registry: str) -> Any:
         known = self.contract("app_registry", registry).functions.isRegistered(Web3.to_checksum_address(where))
@@ -241,24 +259,30 @@ class Chain:
 
 
 def decode_log(log: Any) -> Event:
-    """One log of the hub as an `Event`."""
-    entry = abi.topics()[to_hex(log["topics"][0])]
+    """One log of the hub, in web3's form, as an `Event`."""
+    name, args = _meaning(tuple(map(to_hex, log["topics"])), to_hex(log["data"]))
+    hashes = to_hex(log["blockHash"]), to_hex(log["transactionHash"])
+    return Event(name, args, int(log["blockNumber"]), *hashes, int(log["logIndex"]))
+
+
+def _event(log: dict[str, Any]) -> Event:
+    name, args = _meaning(tuple(str(topic).lower() for topic in log["topics"]), log["data"])
+    hashes = log["blockHash"].lower(), log["transactionHash"].lower()
+    return Event(name, args, int(log["blockNumber"], 16), *hashes, int(log["logIndex"], 16))
+
+
+@lru_cache(REMEMBERED_LOGS)
+def _meaning(topics: tuple[str, ...], data: str) -> tuple[str, dict[str, Any]]:
+    entry = abi.topics()[topics[0]]
     indexed = [i for i in entry["inputs"] if i.get("indexed")]
     rest = [i for i in entry["inputs"] if not i.get("indexed")]
     args = {
-        i["name"]: abi.plain(i["type"], decode([i["type"]], bytes(topic))[0])
-        for i, topic in zip(indexed, log["topics"][1:], strict=True)
+        i["name"]: abi.plain(i["type"], decode([i["type"]], to_bytes(topic))[0])
+        for i, topic in zip(indexed, topics[1:], strict=True)
     }
-    values = decode([i["type"] for i in rest], bytes(log["data"]))
+    values = decode([i["type"] for i in rest], to_bytes(data))
     args |= {i["name"]: abi.plain(i["type"], v) for i, v in zip(rest, values, strict=True)}
-    return Event(
-        entry["name"],
-        args,
-        int(log["blockNumber"]),
-        to_hex(log["blockHash"]),
-        to_hex(log["transactionHash"]),
-        int(log["logIndex"]),
-    )
+    return entry["name"], args
 
 
 def _text(raw: bytes) -> str:

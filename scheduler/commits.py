@@ -77,17 +77,19 @@ class GroupCommit:
             raise RuntimeError("a write inside of a write would wait for itself")
         turn = _Turn()
         group = self._enter(turn)
-        savepoint = None
+        begun = False
         try:
-            savepoint = group.connection.begin_nested()
+            group.connection.exec_driver_sql("SAVEPOINT writer")
+            begun = True
             yield group.connection
-            savepoint.commit()
+            group.connection.exec_driver_sql("RELEASE writer")
         except BaseException as error:
             try:
-                if savepoint is None:
+                if not begun:
                     group.error = error
-                elif savepoint.is_active:
-                    savepoint.rollback()
+                else:
+                    group.connection.exec_driver_sql("ROLLBACK TO writer")
+                    group.connection.exec_driver_sql("RELEASE writer")
             except Exception as lost:  # the database has given up the whole transaction, as on a full disk
                 group.error = lost
             self._leave(turn, group, wrote=False)

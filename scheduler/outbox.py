@@ -198,7 +198,7 @@ class Outbox(threading.Thread):
         return max(1, min(TOGETHER, self._half_block() // GAS_LIMITS["initialize"]))
 
     def _half_block(self) -> int:
-        return int(self._chain.ask(lambda: self._chain.web3.eth.get_block("latest"))["gasLimit"]) // 2
+        return self._chain.block_gas() // 2
 
     def _ahead(self) -> int:
         roll = self._engine.roll

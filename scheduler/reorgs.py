@@ -17,6 +17,7 @@ from scheduler.log import log
 
 #: So many block hashes are kept. A chain that takes back more is compared at the blocks of events.
 KEPT_BLOCKS = 128
+_KNOWN = select(t.blocks).order_by(t.blocks.c.number.desc())
 
 
 def mark(db: Connection, blocks: dict[int, str]) -> None:
@@ -49,7 +50,7 @@ def agreed(engine: Engine, chain: Chain) -> int:
     start = chain.deployment.block - 1
     with engine.store.read() as db:
         said = store.get_meta(db, "block")
-        known = [(r.number, r.hash) for r in db.execute(select(t.blocks).order_by(t.blocks.c.number.desc()))]
+        newest = db.execute(_KNOWN.limit(1)).first()
     if said is None:
         return start
     head = chain.block_number()
@@ -57,6 +58,10 @@ def agreed(engine: Engine, chain: Chain) -> int:
     def same(number: int, block_hash: str) -> bool:
         return number <= head and chain.block(number)[1] == block_hash
 
+    if newest is not None and same(newest.number, newest.hash):
+        return int(newest.number)
+    with engine.store.read() as db:
+        known = [(r.number, r.hash) for r in db.execute(_KNOWN)]
     found = last_common(known, same)
     if found is None:
         e = t.events.c
@@ -64,9 +69,8 @@ def agreed(engine: Engine, chain: Chain) -> int:
         with engine.store.read() as db:
             found = last_common([(row.block, row.block_hash) for row in db.execute(query)], same)
     common = start if found is None else found
-    if not known or common < known[0][0]:
-        _roll_back(engine, common)
-        chain.endpoints.forget(common)
+    _roll_back(engine, common)
+    chain.endpoints.forget(common)
     return common
 
 

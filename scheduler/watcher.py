@@ -63,6 +63,8 @@ class Watcher(threading.Thread):
         self._reader = LogReader(chain, TASK_EVENTS)
         #: first block of what was read, and when: not long ago
         self._fresh: list[tuple[int, float]] = []
+        #: logs of those blocks that were dealt with: (block, its hash, index)
+        self._taken: set[tuple[int, str, int]] = set()
         #: whether everything up to the chain's end has been read at least once
         self.caught_up = False
 
@@ -111,6 +113,7 @@ class Watcher(threading.Thread):
         common = reorgs.agreed(self._engine, self._chain)
         self.block = common
         first = self._again_from(common)
+        self._taken = {log for log in self._taken if first <= log[0] <= common}
         head = self._chain.block_number()
         while first <= head and not self._stopping.is_set():
             found = self._reader.read(first, head)
@@ -118,11 +121,13 @@ class Watcher(threading.Thread):
                 return  # the chain is just changing its mind: look again
             events, last, last_hash = found
             self._chain.endpoints.require(last)
-            self._take(merged(events))
-            marks = {**{event.block: event.block_hash for event in events}, last: last_hash}
-            with self._engine.store.write() as db:
-                reorgs.mark(db, marks)
-                store.set_meta(db, "block", str(last))
+            new = [event for event in merged(events) if _place(event) not in self._taken]
+            self._take(new)
+            if new or last > self.block:
+                marks = {**{event.block: event.block_hash for event in new}, last: last_hash}
+                with self._engine.store.write() as db:
+                    reorgs.mark(db, marks)
+                    store.set_meta(db, "block", str(last))
             if last > self.block:
                 self._fresh.append((self.block + 1, time.monotonic()))
                 self.block = last
@@ -145,10 +150,12 @@ class Watcher(threading.Thread):
         for event in events:
             if event.name != "SchedulerNotice":
                 waiting.append(event)
-            elif event.args["workerpool"] == self._pool:
+                continue
+            if event.args["workerpool"] == self._pool:
                 self._take_tasks(waiting)
                 self._take_deal(event)
                 waiting = []
+            self._taken.add(_place(event))
         self._take_tasks(waiting)
 
     def _take_tasks(self, events: Sequence[Event]) -> None:
@@ -164,6 +171,8 @@ class Watcher(threading.Thread):
             new.sort(key=lambda event: str(event.args["taskid"]))
             if new:
                 self._apply([(event, self._arguments(event, seconds)) for event in new])
+            # those of tasks that are not known yet may be ours: the log of their deal may come late
+            self._taken |= {_place(event) for event in chunk if event.args["taskid"] in seconds}
 
     def _arguments(self, event: Event, seconds: dict[str, int]) -> dict[str, Any]:
         """An event's arguments as they are kept, with what the chain says beside it."""
@@ -239,6 +248,10 @@ def merged(events: list[Event]) -> list[Event]:
             said = reveals[event.tx_hash, event.args["taskid"]].args
             kept.append(replace(event, args={**event.args, "worker": said["worker"], "digest": said["digest"]}))
     return kept
+
+
+def _place(event: Event) -> tuple[int, str, int]:
+    return event.block, event.block_hash, event.log_index
 
 
 def _plain(event: Event) -> dict[str, Any]:
