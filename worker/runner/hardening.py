@@ -46,7 +46,8 @@ def options(spec: RunSpec, limits: DockerLimits, declared: dict[str, Any] | None
             Ulimit(name="core", soft=0, hard=0),
             Ulimit(name="fsize", soft=limits.output_mb * _MB, hard=limits.output_mb * _MB),
         ],
-        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m", "max-file": "1"}),
+        # of one file alone nothing would be left just after it was begun anew
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1m", "max-file": "2"}),
         "mounts": [
             Mount("/iexec_in", str(spec.folder.inputs), type="bind", read_only=True),
             Mount("/iexec_out", str(spec.folder.out), type="bind"),

@@ -187,7 +187,10 @@ class Supervisor:
 
     def _ended(self, spec: RunSpec, control: Control, seen: Seen, row: ContainerRow) -> Finished:
         too_large = self._too_large(spec)
-        if not too_large and _was_interrupted(seen, row) and row.attempt < _MAX_ATTEMPTS - 1:
+        interrupted = _was_interrupted(seen, row)
+        # who guards the run may have ended it for its deadline, before that was seen here
+        late = interrupted and seen.finished > spec.deadline
+        if not too_large and not late and interrupted and row.attempt < _MAX_ATTEMPTS - 1:
             container, row = self._begin(row.name, spec, control, row.attempt + 1)
             return self._watch(spec, control, container, row)
         verdict: dict[str, Any] = {"exit_code": seen.exit_code}
@@ -195,6 +198,8 @@ class Supervisor:
             verdict["cause"] = Cause.OUTPUT_TOO_LARGE
         elif row.ran_seconds > spec.seconds + 5:
             verdict["cause"] = Cause.APP_COMPUTE_TIMEOUT
+        elif late:
+            verdict["cause"] = Cause.CONTRIBUTION_TIMEOUT
         elif seen.exit_code != 0:
             verdict["cause"] = Cause.APP_COMPUTE_FAILED
             verdict["out_of_memory"] = seen.out_of_memory
