@@ -259,8 +259,10 @@ class PoolChain:
         try:
             return self.recover(replicate.task_id, step)
         except PewError as error:
-            late = replicate.facts is not None and time.time() > replicate.facts.contribution_deadline
-            if error.code != "NOT_SENT" or not late:
+            # a clock that is fast must not have forgotten what may still be mined: by the chain's own time
+            if error.code != "NOT_SENT" or replicate.facts is None:
+                raise
+            if self.chain.block()[2] <= replicate.facts.contribution_deadline:
                 raise
             for sent in self._journal.sent(replicate.task_id, step):
                 if sent.state == "OPEN":
@@ -282,31 +284,39 @@ class PoolChain:
         """Reveal, or find that it was done; returns its transaction where it is known.
 
         Raises:
-            RefusalError REVEAL_TIMEOUT, CHAIN_REJECTED: it cannot be done any more.
+            RefusalError: it cannot be done any more (REVEAL_TIMEOUT), or the others agreed on another result.
             ChainUnreachableError, PendingError: ask again, soon.
         """
         task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
         mined = self.recover(task_id, "reveal")
-        if self.chain.contribution(task_id, self.me).status is ContributionStatus.PROVED:
+        mine = self.chain.contribution(task_id, self.me).status
+        if mine is ContributionStatus.PROVED:
             return mined
         task = self.chain.task(task_id)
-        if task.status is not ChainTaskStatus.REVEALING or time.time() >= task.reveal_deadline:
+        if task.status is ChainTaskStatus.ACTIVE and mine is ContributionStatus.CONTRIBUTED:
+            raise ChainUnreachableError(
+                "the chain shows no consensus any more", hint="a reorganisation; it comes again"
+            )
+        if task.status is not ChainTaskStatus.REVEALING:
             raise RefusalError(Cause.REVEAL_TIMEOUT, f"it is too late to reveal: the task is {task.status.name}")
         if task.consensus != result_hash(task_id, digest):
             raise RefusalError(Cause.CHAIN_REJECTED, "the others agreed on another result")
         try:
+            # whether it is in time the chain decides: this machine's clock may be fast, and the stake is at risk
             call = self.chain.hub.functions.reveal(to_bytes(task_id), to_bytes(digest))
             return self.send(task_id, "reveal", call).tx_hash
         except RevertedError as error:
-            raise RefusalError(Cause.CHAIN_REJECTED, error.message, error.hint) from None
+            if self.chain.contribution(task_id, self.me).status is ContributionStatus.PROVED:
+                return error.tx_hash
+            raise RefusalError(Cause.REVEAL_TIMEOUT, error.message, error.hint) from None
 
-    def look(self, replicate: Replicate, now: int) -> What:
+    def look(self, replicate: Replicate) -> What:
         """What the chain holds of a replicate."""
         task = self.chain.task(replicate.task_id)
         mine = self.chain.contribution(replicate.task_id, self.me)
         digest = replicate.digest
         agrees = digest is not None and task.consensus == result_hash(replicate.task_id, digest)
-        return seen(replicate, task.status, mine.status, agrees=agrees, reveal_deadline=task.reveal_deadline, now=now)
+        return seen(task.status, mine.status, agrees=agrees)
 
     def settle(self, task_id: str) -> Settlement | None:
         """What a task brought this worker; None while it is not over."""

@@ -164,35 +164,22 @@ class Report:
     update: StatusUpdate
 
 
-def seen(
-    replicate: Replicate,
-    task: ChainTaskStatus,
-    contribution: ContributionStatus,
-    *,
-    agrees: bool,
-    reveal_deadline: int,
-    now: int,
-) -> What:
-    """What the chain's state means for a replicate.
+def seen(task: ChainTaskStatus, contribution: ContributionStatus, *, agrees: bool) -> What:
+    """What the chain's state means for whoever contributes to a task; whether it is in time, the chain decides too.
 
     Args:
-        replicate: whose task it is.
         task: status of the task on chain.
         contribution: status of this worker's contribution.
         agrees: whether the consensus is this worker's result.
-        reveal_deadline: Unix seconds, 0 before the consensus.
-        now: Unix seconds.
     """
     if task in (ChainTaskStatus.COMPLETED, ChainTaskStatus.FAILED):
         return What.SEEN_OVER
     if contribution is ContributionStatus.PROVED:
         return What.SEEN_PROVED
     if contribution is ContributionStatus.CONTRIBUTED:
-        may_reveal = task is ChainTaskStatus.REVEALING and agrees and now < reveal_deadline
-        return What.SEEN_REVEAL if may_reveal else What.SEEN_WAIT
+        return What.SEEN_REVEAL if task is ChainTaskStatus.REVEALING and agrees else What.SEEN_WAIT
     if contribution is ContributionStatus.UNSET:
-        open_until = replicate.facts.contribution_deadline if replicate.facts else 0
-        return What.SEEN_NOTHING if task is ChainTaskStatus.ACTIVE and now < open_until else What.SEEN_CLOSED
+        return What.SEEN_NOTHING if task is ChainTaskStatus.ACTIVE else What.SEEN_CLOSED
     return What.SEEN_WAIT
 
 

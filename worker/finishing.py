@@ -157,7 +157,7 @@ class Finisher:
     def check(self, replicate: Replicate, _stop: threading.Event) -> Happened | None:
         """Look at the chain for what is staked."""
         try:
-            return about(replicate, self.chain.look(replicate, int(time.time())))
+            return about(replicate, self.chain.look(replicate))
         except PewError as error:
             self.log.warning("cannot_check", task=replicate.task_id, why=error.message)
             return None
@@ -202,7 +202,7 @@ class Finisher:
             settled = self.chain.settle(task_id)
             if settled is None:
                 alone = self.journal.sent(task_id, shortcut.STEP)
-                return about(replicate, self.chain.look(replicate, int(time.time()))) if alone else None
+                return about(replicate, self.chain.look(replicate)) if alone else None
         except PewError as error:
             self.log.warning("cannot_settle", task=task_id, why=error.message)
             return None

@@ -119,10 +119,10 @@ def test_contribute_and_reveal_count_once_however_often_they_are_done(net: Net, 
     replicate = one.replicate(net.deal("x").id)
     first = one.chain.contribute(replicate, never)
     assert one.chain.contribute(replicate, never) == first
-    assert one.chain.look(replicate, int(time.time())) is What.SEEN_REVEAL
+    assert one.chain.look(replicate) is What.SEEN_REVEAL
     revealed = one.chain.reveal(replicate)
     assert one.chain.reveal(replicate) == revealed
-    assert one.chain.look(replicate, int(time.time())) is What.SEEN_PROVED
+    assert one.chain.look(replicate) is What.SEEN_PROVED
     assert one.chain.settle(replicate.task_id) is None
     net.finalize(replicate.task_id, "/ipfs/x")
     settled = one.chain.settle(replicate.task_id)
@@ -132,6 +132,20 @@ def test_contribute_and_reveal_count_once_however_often_they_are_done(net: Net, 
     assert net.chain.web3.eth.get_transaction_count(one.wallet.address) == 3
     with pytest.raises(RefusalError, match="another result"):
         one.chain.contribute(replicate.model_copy(update={"digest": OTHER}), never)
+
+
+def test_a_clock_that_is_fast_costs_no_stake(
+    net: Net, actor: Callable[..., Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = actor()
+    one.chain.stand_in()
+    replicate = one.replicate(net.deal("x").id)
+    one.chain.contribute(replicate, never)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    assert one.chain.look(replicate) is What.SEEN_REVEAL
+    assert one.chain.reveal(replicate) is not None
+    assert one.chain.look(replicate) is What.SEEN_PROVED
 
 
 def test_what_was_signed_and_not_sent_is_sent(
@@ -185,7 +199,7 @@ def test_a_loser_keeps_watching_and_books_what_it_lost(net: Net, actor: Callable
     if net.chain.task(wrong.task_id).status is ChainTaskStatus.ACTIVE:
         third.chain.contribute(third.replicate(deal.id), never)
     assert net.chain.task(wrong.task_id).status is ChainTaskStatus.REVEALING
-    assert loser.chain.look(wrong, int(time.time())) is What.SEEN_WAIT
+    assert loser.chain.look(wrong) is What.SEEN_WAIT
     with pytest.raises(RefusalError, match="another result"):
         loser.chain.reveal(wrong)
     late = actor()

@@ -319,22 +319,18 @@ def test_every_stage_is_taken_up_again() -> None:
 
 
 def test_what_the_chain_shows() -> None:
-    at = {"agrees": True, "reveal_deadline": NOW + 10, "now": NOW}
-    one = replicate(Stage.CONTRIBUTED)
     active, revealing = ChainTaskStatus.ACTIVE, ChainTaskStatus.REVEALING
     mine = ContributionStatus
-    assert core.seen(one, revealing, mine.CONTRIBUTED, **at) is What.SEEN_REVEAL
-    assert core.seen(one, revealing, mine.CONTRIBUTED, **{**at, "agrees": False}) is What.SEEN_WAIT
-    assert core.seen(one, revealing, mine.CONTRIBUTED, **{**at, "now": NOW + 10}) is What.SEEN_WAIT
-    assert core.seen(one, active, mine.CONTRIBUTED, **at) is What.SEEN_WAIT
-    assert core.seen(one, revealing, mine.PROVED, **at) is What.SEEN_PROVED
-    assert core.seen(one, revealing, mine.REJECTED, **at) is What.SEEN_WAIT
-    assert core.seen(one, active, mine.UNSET, **at) is What.SEEN_NOTHING
-    assert core.seen(one, revealing, mine.UNSET, **at) is What.SEEN_CLOSED
-    assert core.seen(one, active, mine.UNSET, **{**at, "now": FACTS.contribution_deadline}) is What.SEEN_CLOSED
+    assert core.seen(revealing, mine.CONTRIBUTED, agrees=True) is What.SEEN_REVEAL
+    assert core.seen(revealing, mine.CONTRIBUTED, agrees=False) is What.SEEN_WAIT
+    assert core.seen(active, mine.CONTRIBUTED, agrees=True) is What.SEEN_WAIT
+    assert core.seen(revealing, mine.PROVED, agrees=True) is What.SEEN_PROVED
+    assert core.seen(revealing, mine.REJECTED, agrees=True) is What.SEEN_WAIT
+    assert core.seen(active, mine.UNSET, agrees=True) is What.SEEN_NOTHING
+    assert core.seen(revealing, mine.UNSET, agrees=True) is What.SEEN_CLOSED
     for status in (ChainTaskStatus.COMPLETED, ChainTaskStatus.FAILED):
         for contribution in mine:
-            assert core.seen(one, status, contribution, **at) is What.SEEN_OVER
+            assert core.seen(status, contribution, agrees=True) is What.SEEN_OVER
 
 
 _causes = st.sampled_from(list(Cause))
