@@ -18,35 +18,45 @@ from ops.stack import Stack
 from poco.errors import PewError
 from scripts.localstack import Ports
 from sdk.progress import Progress
-from tests.interop import commands, library, real
+from tests.interop import commands, library, nine, real, work
+from tests.interop.journey import Journey, Step, StepError
 from tests.interop.scene import Scene
 
 OUTPUT = ROOT / "build" / "bench" / "interop.json"
 
 
-def official_client(folder: Path, progress: Progress, only: str | None) -> dict[str, dict[str, Any]]:
-    """Every command, in its order; what a failed one leaves undone fails the ones that need it."""
+def official_client(folder: Path, progress: Progress, only: str | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every command of both lines, in its order; what a failed one leaves undone fails the ones that need it."""
     with Stack(folder, say=progress.say) as stack:
         scene = Scene(stack, Ports.free(), progress)
         scene.open()
-        journey = scene.journey()
-        found: dict[str, dict[str, Any]] = {}
-        for name, step in {**commands.STEPS, **library.STEPS}.items():
-            if only is not None and only not in name:
-                continue
-            found[name] = _row(name, step, journey, progress)
+        eight, nine_ = scene.journey(), scene.journey("client9", "template of 9")
+        steps = {**commands.STEPS, **work.STEPS, **library.STEPS}
+        found = {"official_client": _rows(steps, eight, progress, only, "iexec 8")}
+        nine_.known |= {name: eight.known[name] for name in ("deal", "task") if name in eight.known}
+        found["official_client_9"] = _rows(nine.STEPS, nine_, progress, only, "iexec 9")
         return found
 
 
-def _row(name: str, step: commands.Step, journey: commands.Journey, progress: Progress) -> dict[str, Any]:
+def _rows(
+    steps: Mapping[str, Step], journey: Journey, progress: Progress, only: str | None, client: str
+) -> dict[str, dict[str, Any]]:
+    chosen = {name: step for name, step in steps.items() if only is None or only in name}
+    return {name: _row(f"{client}: {name}", step, journey, progress) for name, step in chosen.items()}
+
+
+def _row(name: str, step: Step, journey: Journey, progress: Progress) -> dict[str, Any]:
     started = time.monotonic()
     try:
         outcome = step(journey)
         ok, seconds, error = outcome.ok, outcome.seconds, outcome.error
-    except (commands.StepError, PewError, KeyError, IndexError, StopIteration, ValueError) as problem:
-        ok, seconds, error = False, time.monotonic() - started, f"{type(problem).__name__}: {problem}"
-    progress.say(f"{'ok    ' if ok else 'FAILED'} {seconds:6.1f} s  iexec {name}{'' if ok else f': {error[:300]}'}")
-    return {"ok": ok, "seconds": round(seconds, 1), **({} if ok else {"error": error[:500]})}
+        said = str(outcome.said.get("refused", ""))
+    except (StepError, PewError, KeyError, IndexError, StopIteration, ValueError) as problem:
+        ok, seconds, error, said = False, time.monotonic() - started, f"{type(problem).__name__}: {problem}", ""
+    words = f": {error[:300]}" if not ok else f": refused: {said[:160]}" if said else ""
+    progress.say(f"{'ok    ' if ok else 'FAILED'} {seconds:6.1f} s  {name}{words}")
+    row: dict[str, Any] = {"ok": ok, "seconds": round(seconds, 1)}
+    return row | ({"refused": said[:500]} if said else {}) | ({} if ok else {"error": error[:500]})
 
 
 def main(words: list[str] | None = None) -> int:
@@ -61,7 +71,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         if options.only != "poco":
             folder = ROOT / "build" / "interop" / "client"
-            found["official_client"] = official_client(folder, progress, options.command)
+            found |= official_client(folder, progress, options.command)
         if options.only != "client":
             found["real_poco"] = real.run(ROOT / "build" / "interop" / "poco", progress)
     except PewError as error:

@@ -1,4 +1,4 @@
-"""What a user does with iExec's own command line against our contracts and services, one command after the other.
+"""What a user does with iExec's own command line before there is work: money, registered things, orders.
 
 Each step checks what the command said, not only that it ended well; a step that builds on one that failed fails too.
 """
@@ -6,71 +6,13 @@ Each step checks what the command said, not only that it ended well; a step that
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable
-from typing import Any
+import secrets
+
+from eth_account import Account
 
 from poco.hexes import address
-from scripts.localstack import LocalStack
-from tests.interop.official import OfficialClient, Outcome
-
-RLC = 10**9
-Step = Callable[["Journey"], Outcome]
-
-
-class StepError(AssertionError):
-    """A command ended well and said something wrong."""
-
-
-class Journey:
-    """One user's way through the client's commands.
-
-    Args:
-        local: the network: chain, contracts, scheduler with workers.
-        client: the command line in a folder of its own; `wallets/me.json` and `wallets/other.json` are funded.
-        image: multiaddr and checksum of an app's image in the local registry.
-        pool: whose scheduler answers.
-    """
-
-    #: an input file, and the same as a dataset's multiaddr and checksum
-    input_url: str
-    data: dict[str, str]
-    #: hash of the pool's order in the book
-    offer: str
-    #: makes a deal that nobody works for and that can be claimed
-    abandoned: Callable[[], str]
-
-    def __init__(self, local: LocalStack, client: OfficialClient, image: tuple[str, str], pool: str) -> None:
-        self.local, self.client, self.image, self.pool = local, client, image, pool
-        self.me = local.wallets["me"].address
-        self.known: dict[str, str] = {}
-
-    def run(self, *words: str, wallet: str | None = "me", seconds: float = 240) -> Outcome:
-        return self.client.run(*words, wallet=wallet, seconds=seconds)
-
-    def need(self, *words: str, **more: Any) -> Outcome:
-        """Run a command that other things of the step need; StepError where it fails."""
-        outcome = self.run(*words, **more)
-        expect(outcome.ok, f"iexec {' '.join(words)}: {outcome.error}")
-        return outcome
-
-    def configure(self, **sections: Any) -> None:
-        """Change sections of the folder's iexec.json, as a user does with an editor."""
-        path = self.client.folder / "iexec.json"
-        content = json.loads(path.read_text())
-        for name, values in sections.items():
-            content[name] = {**content.get(name, {}), **values}
-        path.write_text(json.dumps(content, indent=2))
-
-
-def expect(right: object, said: str) -> None:
-    if not right:
-        raise StepError(said)
-
-
-def same(left: object, right: object) -> bool:
-    return str(left).lower() == str(right).lower()
-
+from tests.interop.journey import RLC, Journey, Step, expect, same
+from tests.interop.official import Outcome
 
 # --- the first things
 
@@ -104,6 +46,24 @@ def wallet_send(journey: Journey) -> Outcome:
     return outcome
 
 
+def wallet_send_ether(journey: Journey) -> Outcome:
+    other, eth = journey.local.wallets["other"].address, journey.local.chain.web3.eth
+    before = eth.get_balance(other)  # type: ignore[arg-type]
+    outcome = journey.run("wallet", "send-ether", "7", "wei", "--to", other, "--force")
+    expect(eth.get_balance(other) == before + 7, "it did not arrive")  # type: ignore[arg-type]
+    return outcome
+
+
+def wallet_import(journey: Journey) -> Outcome:
+    folder = journey.client.folder / "imported"
+    key = "0x" + secrets.token_hex(32)
+    outcome = journey.run(
+        "wallet", "import", key, "--keystoredir", str(folder), "--password", journey.client.password, wallet=None
+    )
+    expect(same(outcome.said["address"], Account.from_key(key).address), "another wallet")
+    return outcome
+
+
 def account_deposit(journey: Journey) -> Outcome:
     before = journey.local.chain.account(journey.me).stake
     outcome = journey.run("account", "deposit", "20", "RLC")
@@ -134,7 +94,7 @@ def account_allowance(journey: Journey) -> Outcome:
 
 
 def category_show(journey: Journey) -> Outcome:
-    expect(int(journey.need("category", "count", wallet=None).said["count"]) == 5, "another number of categories")
+    expect(int(journey.need("category", "count", wallet=None).said["count"]) >= 5, "another number of categories")
     outcome = journey.run("category", "show", "0", wallet=None)
     expect(outcome.said["category"]["name"] == "XS", "another category")
     return outcome
@@ -148,7 +108,7 @@ def app_deploy(journey: Journey) -> Outcome:
     journey.client.write_chain()
     journey.need("app", "init")
     multiaddr, checksum = journey.image
-    journey.configure(app={"name": "template", "multiaddr": multiaddr, "checksum": checksum})
+    journey.configure(app={"name": journey.name, "multiaddr": multiaddr, "checksum": checksum})
     outcome = journey.run("app", "deploy")
     journey.known["app"] = str(outcome.said["address"])
     shown = journey.need("app", "show", journey.known["app"]).said["app"]
@@ -159,7 +119,7 @@ def app_deploy(journey: Journey) -> Outcome:
 
 def dataset_deploy(journey: Journey) -> Outcome:
     journey.need("dataset", "init")
-    journey.configure(dataset={"name": "words", **journey.data})
+    journey.configure(dataset={"name": f"words of {journey.name}", **journey.data})
     outcome = journey.run("dataset", "deploy")
     journey.known["dataset"] = str(outcome.said["address"])
     journey.need("dataset", "show", journey.known["dataset"])
@@ -168,7 +128,7 @@ def dataset_deploy(journey: Journey) -> Outcome:
 
 def workerpool_deploy(journey: Journey) -> Outcome:
     journey.need("workerpool", "init")
-    journey.configure(workerpool={"description": "a pool of the official client's making"})
+    journey.configure(workerpool={"description": f"{journey.name}: a pool of the official client's making"})
     outcome = journey.run("workerpool", "deploy")
     journey.known["workerpool"] = str(outcome.said["address"])
     journey.need("workerpool", "show", journey.known["workerpool"])
@@ -177,7 +137,18 @@ def workerpool_deploy(journey: Journey) -> Outcome:
 
 def app_count(journey: Journey) -> Outcome:
     outcome = journey.run("app", "count")
-    expect(int(outcome.said["count"]) == 1, "another number of apps")
+    expect(int(outcome.said["count"]) >= 1, "another number of apps")
+    return outcome
+
+
+def workerpool_publish(journey: Journey) -> Outcome:
+    """A pool's order with the deposit behind it; withdrawn again, nobody works there."""
+    pool = journey.known["workerpool"]
+    words = ["workerpool", "publish", pool, "--price", "1000000000", "--category", "0", "--volume", "1", "--force"]
+    outcome = journey.run(*words)
+    book = journey.need("orderbook", "workerpool", pool, "--category", "0", wallet=None).said["workerpoolOrders"]
+    expect([one["orderHash"] for one in book] == [outcome.said["orderHash"]], f"the book lists {book}")
+    journey.need("workerpool", "unpublish", pool, "--force")
     return outcome
 
 
@@ -234,6 +205,12 @@ def orderbook_workerpool(journey: Journey) -> Outcome:
     return outcome
 
 
+def orderbook_dataset(journey: Journey) -> Outcome:
+    outcome = journey.run("orderbook", "dataset", journey.known["dataset"], wallet=None)
+    expect(len(outcome.said["datasetOrders"]) == 1, f"the book lists {outcome.said}")
+    return outcome
+
+
 def order_unpublish(journey: Journey) -> Outcome:
     outcome = journey.run("app", "unpublish", journey.known["app"], "--force")
     book = journey.need("orderbook", "app", journey.known["app"], wallet=None).said["appOrders"]
@@ -250,115 +227,13 @@ def order_cancel(journey: Journey) -> Outcome:
     return outcome
 
 
-# --- work
-
-
-def app_run(journey: Journey) -> Outcome:
-    words = ["app", "run", journey.known["app"], "--args", "--top 3", "--input-files", journey.input_url]
-    words += ["--workerpool", journey.pool, "--category", "0", "--tag", "0x" + "00" * 32, "--watch", "--force"]
-    outcome = journey.run(*words, seconds=300)
-    expect(outcome.ok, outcome.error)
-    deal = outcome.said["deals"][0]
-    journey.known["deal"] = str(deal["dealid"])
-    return outcome
-
-
-def app_run_dataset(journey: Journey) -> Outcome:
-    words = ["app", "run", journey.known["app"], "--dataset", journey.known["dataset"], "--workerpool", journey.pool]
-    words += ["--category", "0", "--tag", "0x" + "00" * 32, "--trust", "5", "--watch", "--force"]
-    return journey.run(*words, seconds=300)
-
-
-def deal_show(journey: Journey) -> Outcome:
-    outcome = journey.run("deal", "show", journey.known["deal"])
-    tasks = outcome.said["deal"]["tasks"]
-    journey.known["task"] = str(tasks["0"] if isinstance(tasks, dict) else tasks[0])
-    return outcome
-
-
-def task_show(journey: Journey) -> Outcome:
-    outcome = journey.run("task", "show", journey.known["task"], "--watch", "--download", "result")
-    expect(outcome.ok, outcome.error)
-    expect(outcome.said["task"]["statusName"] == "COMPLETED", "it is not completed")
-    with zipfile.ZipFile(journey.client.folder / "result.zip") as archive:
-        expect("result.json" in archive.namelist(), f"the result holds {archive.namelist()}")
-    return outcome
-
-
-def task_debug(journey: Journey) -> Outcome:
-    outcome = journey.run("task", "debug", journey.known["task"], "--logs")
-    replicates = outcome.said["offchainData"]["replicates"]
-    expect(replicates and replicates[0]["status"] == "COMPLETED", f"replicates: {replicates}")
-    expect("stdout" in json.dumps(outcome.said), "no logs")
-    return outcome
-
-
-def request_execution(journey: Journey) -> Outcome:
-    words = ["app", "request-execution", journey.known["app"], "--workerpool", journey.pool, "--category", "0"]
-    words += ["--app-price", "100000000", "--workerpool-price", "1000000000", "--tag", "0x" + "00" * 32, "--force"]
-    outcome = journey.run(*words)
-    outcome_book = journey.need("orderbook", "requester", journey.me, "--category", "0", wallet=None)
-    book = outcome_book.said["requestOrders"]
-    expect(book, "the request is not in the book")
-    journey.known["request"] = str(book[0]["orderHash"])
-    return outcome
-
-
-def order_fill(journey: Journey) -> Outcome:
-    words = ["order", "fill", "--request", journey.known["request"], "--app", journey.known["apporder"]]
-    words += ["--workerpool", journey.offer, "--force", "--skip-preflight-check"]
-    outcome = journey.run(*words)
-    journey.known["filled"] = str(outcome.said["dealid"])
-    return outcome
-
-
-def deal_claim(journey: Journey) -> Outcome:
-    """A deal that nobody works for is claimed once its last deadline is over: the requester has his money back."""
-    deal = journey.abandoned()
-    before = journey.local.chain.account(journey.me)
-    outcome = journey.run("deal", "claim", deal, seconds=300)
-    after = journey.local.chain.account(journey.me)
-    expect(after.locked < before.locked, "nothing came back")
-    return outcome
-
-
-# --- secrets
-
-
-def storage_init(journey: Journey) -> Outcome:
-    journey.need("storage", "init", "ipfs", "--token", "a token")
-    outcome = journey.run("storage", "check", "ipfs")
-    expect(outcome.said["isInitialized"] is True, "it is not initialized")
-    return outcome
-
-
-def requester_secret(journey: Journey) -> Outcome:
-    journey.need("requester", "push-secret", "login", "--secret-value", "open sesame")
-    outcome = journey.run("requester", "check-secret", "login")
-    expect(outcome.said["isSet"] is True, "it is not set")
-    return outcome
-
-
-def app_secret(journey: Journey) -> Outcome:
-    journey.need("app", "push-secret", journey.known["app"], "--secret-value", "open sesame")
-    outcome = journey.run("app", "check-secret", journey.known["app"], wallet=None)
-    expect(outcome.said["isSecretSet"] is True, "it is not set")
-    return outcome
-
-
-def secret_refused(journey: Journey) -> Outcome:
-    """A standard task that asks for a secret is refused by the client or the book, and never started."""
-    words = ["app", "run", journey.known["app"], "--secret", "1=login", "--category", "0", "--force"]
-    refused = journey.run(*words, "--tag", "0x" + "00" * 32)
-    expect(not refused.ok, "a standard task got a secret")
-    return Outcome(True, refused.seconds, {"refused": refused.error})
-
-
 STEPS: dict[str, Step] = {
     "info": info,
     "wallet create": wallet_create,
     "wallet show": wallet_show,
     "wallet send-RLC": wallet_send,
+    "wallet send-ether": wallet_send_ether,
+    "wallet import": wallet_import,
     "account deposit": account_deposit,
     "account show": account_show,
     "account withdraw": account_withdraw,
@@ -368,6 +243,7 @@ STEPS: dict[str, Step] = {
     "dataset init, deploy, show": dataset_deploy,
     "workerpool init, deploy, show": workerpool_deploy,
     "app count": app_count,
+    "workerpool publish, unpublish": workerpool_publish,
     "workerpool transfer": app_transfer,
     "order sign": order_sign,
     "order publish": order_publish,
@@ -375,19 +251,8 @@ STEPS: dict[str, Step] = {
     "app publish": app_publish,
     "dataset publish": dataset_publish,
     "orderbook app": orderbook_app,
+    "orderbook dataset": orderbook_dataset,
     "orderbook workerpool": orderbook_workerpool,
     "app unpublish": order_unpublish,
     "order cancel": order_cancel,
-    "app run --watch": app_run,
-    "deal show": deal_show,
-    "task show --watch --download": task_show,
-    "task debug --logs": task_debug,
-    "app run --dataset --trust 5": app_run_dataset,
-    "app request-execution": request_execution,
-    "order fill": order_fill,
-    "deal claim": deal_claim,
-    "storage init, check": storage_init,
-    "requester push-secret, check-secret": requester_secret,
-    "app push-secret, check-secret": app_secret,
-    "app run --secret (refused)": secret_refused,
 }

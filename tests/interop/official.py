@@ -22,13 +22,16 @@ HERE = Path(__file__).parent
 SECONDS = 240
 
 
-def install() -> Path:
+def install(line: str = "client") -> Path:
     """The client's folder below build/tools/; installed where its lock file has changed.
+
+    Args:
+        line: folder here with the lock: `client` (8.x) or `client9` (9.x).
 
     Raises:
         PewError: npm is missing or fails; with its last words.
     """
-    lock = HERE / "client" / "package-lock.json"
+    lock = HERE / line / "package-lock.json"
     folder = ROOT / "build" / "tools" / f"iexec-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as held:
@@ -63,16 +66,18 @@ class OfficialClient:
     Args:
         folder: working folder with `chain.json` and `wallets/`.
         chain: the entry of `chain.json`.
+        line: which of the clients (see `install`).
         password: of wallets that the client makes.
     """
 
     folder: Path
     chain: dict[str, str]
+    line: str = "client"
     password: str = "a password for trials"
     passwords: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.installed = install()
+        self.installed = install(self.line)
         (self.folder / "wallets").mkdir(parents=True, exist_ok=True)
         self.write_chain()
 
@@ -91,13 +96,16 @@ class OfficialClient:
         content = json.loads((self.folder / "wallets" / f"{wallet}.json").read_text())
         return "0x" + Account.decrypt(content, self.passwords[wallet]).hex().removeprefix("0x")
 
-    def run(self, *words: str, wallet: str | None = None, seconds: float = SECONDS) -> Outcome:
+    def run(
+        self, *words: str, wallet: str | None = None, seconds: float = SECONDS, preload: str | None = None
+    ) -> Outcome:
         """Run one command with machine-readable output; never raises for what the client says.
 
         Args:
             words: the command.
             wallet: the name of the wallet that signs; None: the command needs none.
             seconds: after which it is given up.
+            preload: a module from `client/` that Node loads first.
         """
         argv = ["node", str(self.installed / "node_modules" / ".bin" / "iexec"), *words, "--raw", "--quiet"]
         if wallet is not None:
@@ -106,6 +114,8 @@ class OfficialClient:
         started = time.monotonic()
         env = {**os.environ, "HOME": str(self.folder), "NO_COLOR": "1"}
         env["PATH"] = f"{ROOT / '.venv' / 'bin'}:{env['PATH']}"
+        if preload is not None:
+            env["NODE_OPTIONS"] = f"--import={shutil.copy(HERE / 'client' / preload, self.installed)}"
         try:
             done = subprocess.run(
                 argv, cwd=self.folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
@@ -122,7 +132,8 @@ class OfficialClient:
     def library(self, script: str, arguments: dict[str, Any], seconds: float = SECONDS) -> Outcome:
         """Run a module of ours that uses the client as a library; it prints one JSON object."""
         target = self.installed / f"{Path(script).stem}.mjs"
-        shutil.copyfile(HERE / "client" / script, target)
+        for name in (script, "names.mjs"):
+            shutil.copy(HERE / "client" / name, self.installed)
         started = time.monotonic()
         argv = ["node", str(target), json.dumps(arguments)]
         env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}

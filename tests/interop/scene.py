@@ -9,15 +9,17 @@ import shutil
 import sys
 import time
 
+from web3.types import RPCEndpoint
+
 from chain.transactions import Sender
 from ops.console import ROOT
 from ops.real_poco import send
 from ops.stack import Stack
-from poco.hexes import address
+from poco.hexes import address, to_bytes
 from poco.orders import NO_DATASET, AppOrder, RequestOrder, WorkerpoolOrder
 from scripts.localstack import LocalStack, Ports, together
 from sdk.progress import Progress
-from tests.interop.commands import Journey
+from tests.interop.journey import Journey
 from tests.interop.official import OfficialClient
 
 RLC = 10**9
@@ -61,11 +63,16 @@ class Scene:
         self.idle_pool = owner.register_pool("a pool without workers")
         owner.deposit(250 * RLC)
         local.start_scheduler(self.pool)
-        for name, platform in WORKERS.items():
-            local.start_worker(name, self.pool, platform, {}, stake_nrlc=40 * RLC, watch_seconds=1, drain_seconds=1)
+        for name in WORKERS:
+            self.start_worker(name)
         local.wait_for_workers(len(WORKERS))
         self.offer = owner.publish(WorkerpoolOrder(self.pool, RLC, volume=100, category=0, trust=16))
         self.progress.say(f"pool {self.pool} with {len(WORKERS)} workers")
+
+    def start_worker(self, name: str) -> None:
+        self.local.start_worker(
+            name, self.pool, WORKERS[name], {}, stake_nrlc=40 * RLC, watch_seconds=1, drain_seconds=1
+        )
 
     def _image(self) -> None:
         self.local.start_registry()
@@ -75,23 +82,25 @@ class Scene:
         said = json.loads(log.read_text())[DAPP]
         self.image = (said["reference"], said["checksum"])
 
-    def journey(self) -> Journey:
-        """The network for a user of the official client."""
+    def journey(self, line: str = "client", name: str = "template") -> Journey:
+        """The network for a user of the official client; `line` and `name` see `official.install`, `Journey`."""
         local = self.local
         url, hub = local.scheduler_url, local.chain.deployment.hub
         services = dict.fromkeys(("sms", "ipfsGateway", "iexecGateway", "compass", "resultProxy"), url)
         entry = {"id": str(local.chain.deployment.chain_id), "host": local.rpc_url, "hub": hub, **services}
-        folder = local.run_dir / "client"
+        folder = local.run_dir / line
         shutil.rmtree(folder, ignore_errors=True)
-        client = OfficialClient(folder, entry)
-        for name in ("me", "other"):
-            client.take_wallet(local.run_dir / "wallets" / f"{name}.json")
-        made = Journey(local, client, self.image, self.pool)
+        client = OfficialClient(folder, entry, line)
+        for person in ("me", "other"):
+            client.take_wallet(local.run_dir / "wallets" / f"{person}.json")
+        made = Journey(local, client, self.image, self.pool, name)
         content = (self.shown / "input.txt").read_bytes()
         made.input_url = f"{local.files_url}/input.txt"
         made.data = {"multiaddr": made.input_url, "checksum": "0x" + hashlib.sha256(content).hexdigest()}
         made.offer = self.offer
-        made.abandoned = lambda: abandoned(local, self.idle_pool, made.known["app"])
+        made.abandoned = lambda initialized: abandoned(
+            local, self.idle_pool, made.known["app"], initialized=initialized
+        )
         return made
 
 
@@ -104,7 +113,7 @@ def brief_category(local: LocalStack) -> int:
     return count
 
 
-def abandoned(local: LocalStack, pool: str, app: str) -> str:
+def abandoned(local: LocalStack, pool: str, app: str, *, initialized: bool = False) -> str:
     """A deal of `me` in a pool without workers, its last deadline over: claimable by this machine's clock."""
     category = brief_category(local)
     owner, me = local.client("scheduler"), local.client("me")
@@ -122,9 +131,14 @@ def abandoned(local: LocalStack, pool: str, app: str) -> str:
     )
     orders = (app_order, NO_DATASET, offer, me.sign(request))
     call = local.chain.hub.functions.matchOrders(*(order.as_tuple() for order in orders))
-    receipt = Sender(local.chain, me.wallet).transact(call)
+    sender = Sender(local.chain, me.wallet)
+    deal = str(sender.transact(call).event("SchedulerNotice").args["dealid"])
+    if initialized:
+        sender.transact(local.chain.hub.functions.initialize(to_bytes(deal, 32), 0))
     time.sleep(DEADLINES * BRIEF_SECONDS + 2)
-    return str(receipt.event("SchedulerNotice").args["dealid"])
+    # gas is estimated at the time of the last block, and a quiet local chain has none since the deadline
+    local.chain.web3.provider.make_request(RPCEndpoint("evm_mine"), [])
+    return deal
 
 
 def random_salt() -> str:

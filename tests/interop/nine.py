@@ -1,0 +1,44 @@
+"""The client's line 9: it puts the tag of a trusted enclave (TEE and TDX, `0x..09`) on every order that it makes.
+
+What needs no order, and what reads, works as in 8; orders can be signed, published and read. No task can be run: a pool
+of standard workers offers none of that tag, and no worker of ours has the hardware.
+"""
+
+from __future__ import annotations
+
+from tests.interop import commands, work
+from tests.interop.journey import Journey, Step, expect
+from tests.interop.official import Outcome
+
+#: Steps of 8 that mean the same in 9.
+SAME = (
+    *("info", "wallet create", "wallet show", "wallet send-RLC", "wallet send-ether", "wallet import"),
+    *("account deposit", "account show", "account withdraw", "account approve, allowance, revoke"),
+    *("category count, show", "app init, deploy, show", "dataset init, deploy, show"),
+    *("workerpool init, deploy, show", "app count", "workerpool transfer"),
+)
+AFTER = (
+    *("deal show", "task show --watch --download", "task debug --logs", "deal claim", "task claim"),
+    *("storage init, check", "requester push-secret, check-secret", "app push-secret, check-secret"),
+)
+
+
+def app_run(journey: Journey) -> Outcome:
+    """Refused before any money moves."""
+    before = journey.local.chain.account(journey.me)
+    refused = journey.run("app", "run", journey.known["app"], "--workerpool", journey.pool, "--watch", "--force")
+    expect(not refused.ok, "a task for an enclave was run")
+    expect(journey.local.chain.account(journey.me) == before, "money was locked")
+    return Outcome(True, refused.seconds, {"refused": refused.error})
+
+
+_ALL = {**commands.STEPS, **work.STEPS}
+STEPS: dict[str, Step] = {
+    **{name: _ALL[name] for name in SAME},
+    "order sign": commands.order_sign,
+    "order publish": commands.order_publish,
+    "order show --deals": commands.order_show,
+    "orderbook workerpool": commands.orderbook_workerpool,
+    "app run (refused)": app_run,
+    **{name: _ALL[name] for name in AFTER},
+}
