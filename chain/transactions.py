@@ -97,7 +97,7 @@ class Sender:
         """Check a contract call, sign, send and wait for its receipt.
 
         Args:
-            call: a bound web3 contract function.
+            call: a bound web3 contract function, or a `chain.creation.Creation`.
             step: what it is for. A step that has a lease is not sent again: that lease is waited for.
             preview: ask the node first whether it would succeed; False for what depends on the next block's time.
             urgent: a stake is lost without it: the emergency cap holds.
@@ -275,7 +275,8 @@ class Sender:
         return self._signed(nonce, call.address, call._encode_transaction_data(), gas, price.fields())
 
     def _signed(self, nonce: int, to: str, data: Any, gas: int, fees: dict[str, int]) -> Prepared:
-        plain = {"to": to, "data": data, "value": 0, "gas": gas, **fees, "nonce": nonce}
+        target = Web3.to_checksum_address(to) if len(to) > 2 else ""  # nobody: it creates a contract
+        plain = {"to": target, "data": data, "value": 0, "gas": gas, **fees, "nonce": nonce}
         return Prepared(*self.wallet.sign_transaction({**plain, "chainId": self.chain.deployment.chain_id}))
 
     def broadcast(self, prepared: Prepared) -> None:
@@ -311,7 +312,7 @@ class Sender:
             return
         if price.limit > self.fees.cap_wei:
             self._log("emergency_fee", level="warning", step=lease.step, gwei=price.limit / 1e9)
-        again = self._signed(lease.nonce, Web3.to_checksum_address(last.to), last.data, last.gas, price.fields())
+        again = self._signed(lease.nonce, last.to, last.data, last.gas, price.fields())
         self.book.keep(lease.step, again, int(self._clock()))
         self._log("transaction_replaced", step=lease.step, nonce=lease.nonce, old=last.tx_hash, tx=again.tx_hash)
         self.broadcast(again)
@@ -345,10 +346,11 @@ class Sender:
     def _why(self, lease: Lease, tx_hash: str) -> RevertedError:
         """The reason of a failure on chain, as the same call gives it now."""
         sent = Prepared(lease.last.tx_hash, lease.last.raw)
-        to = Web3.to_checksum_address(sent.to)
+        target = {"to": Web3.to_checksum_address(sent.to)} if len(sent.to) > 2 else {}
         data = b""
+        again = {"from": self.wallet.address, **target, "data": sent.data}
         try:
-            self.chain.ask(lambda: self.chain.web3.eth.call({"from": self.wallet.address, "to": to, "data": sent.data}))
+            self.chain.ask(lambda: self.chain.web3.eth.call(again))  # type: ignore[arg-type]
         except (ContractLogicError, Web3RPCError) as error:
             data = revert_data(error)
         return RevertedError(abi.function_of(sent.data), data, tx_hash)

@@ -31,6 +31,7 @@ class _Commands(click.Group):
         "task": "sdk.cli_tasks",
         "deal": "sdk.cli_tasks",
         "energy": "sdk.cli_energy",
+        "rollout": "sdk.cli_rollout",
         "status": "sdk.cli_status",
     }
 
