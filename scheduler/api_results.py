@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 from sqlalchemy import func, select
+from starlette.concurrency import run_in_threadpool
 
 from poco.hexes import address, bytes32
 from poco.states import ReplicateStatus as R
@@ -19,6 +20,8 @@ from scheduler import model as m
 from scheduler import store
 from scheduler import tables as t
 from scheduler.engine import Engine
+from scheduler.gateway import Gateway
+from scheduler.inputs import Inputs
 from scheduler.logs import Kept, TaskLogs
 from scheduler.requesters import Requesters
 from scheduler.retention import Retention
@@ -45,6 +48,8 @@ class ResultServices:
 
     engine: Engine
     uploads: Uploads
+    inputs: Inputs
+    gateway: Gateway
     logs: TaskLogs
     requesters: Requesters
     views: Views
@@ -79,6 +84,17 @@ def _results(calls: APIRouter, s: ResultServices, wallet_of: Callable[[Request],
     @calls.api_route("/ipfs/{cid}", methods=["GET", "HEAD"])
     def result(cid: str, request: Request) -> Response:
         return _result(s, cid, request)
+
+    @calls.put("/inputs/{cid}", status_code=HTTPStatus.CREATED)
+    async def take_input(
+        cid: str,
+        request: Request,
+        authorization: Authorization = "",
+        content_length: Annotated[str | None, Header()] = None,
+    ) -> dict[str, Any]:
+        wallet = await run_in_threadpool(s.gateway.signer, authorization, s.engine.now())
+        size = await s.inputs.take(cid, wallet, content_length, request.stream())
+        return {"location": f"/ipfs/{cid}", "bytes": size, "days": s.inputs.keep.input_days}
 
 
 def _logs(calls: APIRouter, s: ResultServices, wallet_of: Callable[[Request], Awaitable[str]]) -> None:
@@ -131,11 +147,18 @@ def _claimed(digest: str | None) -> str | None:
 
 def _result(s: ResultServices, cid: str, request: Request) -> Response:
     path = s.uploads.folder / cid
-    if not _CID.fullmatch(cid) or not path.is_file():
+    if not _CID.fullmatch(cid):
+        raise _missing(s, cid)
+    given = None if path.is_file() else s.inputs.path(cid)
+    if given is not None:
+        path = given
+    elif not path.is_file():
         raise _missing(s, cid)
     headers = {"ETag": f'"{cid}"', "Cache-Control": _FOR_EVER}
     if f'"{cid}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if given is not None:
+        return FileResponse(path, media_type="application/octet-stream", filename=cid, headers=headers)
     return FileResponse(path, media_type="application/zip", filename=f"{cid}.zip", headers=headers)
 
 

@@ -37,6 +37,10 @@ class Keep(BaseModel):
     result_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     result_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
     log_days: Annotated[int, Field(ge=0, le=36_500)] = 3
+    #: files that requesters send for their tasks: days, and bytes of one wallet and of all; 0 bytes: none are taken
+    input_days: Annotated[int, Field(ge=0, le=36_500)] = 7
+    input_wallet_bytes: Annotated[int, Field(ge=0, le=2**50)] = 2**30
+    input_bytes: Annotated[int, Field(ge=0, le=2**50)] = 10 * 2**30
 
 
 class Config(Endpoints):

@@ -16,6 +16,7 @@ from poco.states import FINAL_TASK
 from scheduler import tables as t
 from scheduler.config import Keep
 from scheduler.engine import Engine
+from scheduler.inputs import Inputs
 from scheduler.log import log
 from scheduler.logs import TaskLogs
 from scheduler.partials import exclusive
@@ -36,11 +37,12 @@ class Retention(threading.Thread):
         keep: the operator's policy.
     """
 
-    def __init__(self, engine: Engine, uploads: Uploads, logs: TaskLogs, keep: Keep) -> None:
+    def __init__(self, engine: Engine, uploads: Uploads, logs: TaskLogs, keep: Keep, inputs: Inputs) -> None:
         super().__init__(name="retention", daemon=True)
         self._engine = engine
         self._uploads = uploads
         self._logs = logs
+        self._inputs = inputs
         self.keep = keep
         self._stopping = threading.Event()
         self._shard = 0
@@ -66,6 +68,7 @@ class Retention(threading.Thread):
             "results": removed,
             "logs": self._old_logs(shard, now),
             "uploads": self._uploads.partials.tidy(time.time()),
+            "inputs": self._inputs.tidy(time.time()),
         }
 
     def _too_old(self, now: int) -> list[Any]:

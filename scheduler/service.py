@@ -26,6 +26,7 @@ from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
 from scheduler.follower import Follower
 from scheduler.gateway import Gateway
+from scheduler.inputs import Inputs
 from scheduler.lease import Lease, RowLease, SoleLease
 from scheduler.ledgers import Ledgers
 from scheduler.load import Load, open_files
@@ -99,6 +100,7 @@ class Scheduler:
             templates=lambda: self.services.settings.config.orders,
             leading=lambda: self.replica.leading is not None,
         )
+        gateway = Gateway(self.store, deployment.chain_id, config.workerpool)
         views = Views(self.engine, self.chain, self.replica, book, self.standing)
         load = Load(open_files(config.max_open_polls))
         pool = PoolConfig(
@@ -116,20 +118,20 @@ class Scheduler:
             engine=self.engine,
             replica=self.replica,
             sessions=Sessions(self.store, deployment.chain_id, config.workerpool, config.allowed_workers),
-            results=self._results(config, views),
+            results=self._results(config, views, gateway),
             views=views,
             metrics=Metrics(self.engine, self.replica, views, load),
-            market=self._market(config, book, wallet),
+            market=self._market(config, book, wallet, gateway),
             ledgers=Ledgers(config.files / "ledgers"),
         )
         self.app = api.build(self.services)
 
-    def _market(self, config: Config, book: OrderBook, wallet: wallets.Wallet) -> MarketServices:
+    def _market(self, config: Config, book: OrderBook, wallet: wallets.Wallet, gateway: Gateway) -> MarketServices:
         chain_id = self.chain.deployment.chain_id
         return MarketServices(
             engine=self.engine,
             book=book,
-            gateway=Gateway(self.store, chain_id, config.workerpool),
+            gateway=gateway,
             secrets=Secrets(self.store, self.chain, wallet),
             chain_id=chain_id,
             workerpool=config.workerpool,
@@ -149,16 +151,19 @@ class Scheduler:
             Outbox(engine, self.chain, engine.wallet, FeePolicy.of(config.fees)),
         )
 
-    def _results(self, config: Config, views: Views) -> ResultServices:
+    def _results(self, config: Config, views: Views, gateway: Gateway) -> ResultServices:
         uploads = Uploads(self.engine, self.replica, config.files / "results", config.max_result_bytes)
+        inputs = Inputs(self.chain, config.files / "inputs", config.max_result_bytes, config.retention)
         logs = TaskLogs(config.files / "logs")
         return ResultServices(
             engine=self.engine,
             uploads=uploads,
+            inputs=inputs,
+            gateway=gateway,
             logs=logs,
             requesters=Requesters(self.store, self.chain, config.workerpool),
             views=views,
-            retention=Retention(self.engine, uploads, logs, config.retention),
+            retention=Retention(self.engine, uploads, logs, config.retention, inputs),
         )
 
     def reload(self, path: Path) -> None:
@@ -173,7 +178,7 @@ class Scheduler:
         if self.replica.watcher is not None:
             self.replica.watcher.pause = config.chain_poll_seconds
         self.services.results.uploads.max_bytes = config.max_result_bytes
-        self.services.results.retention.keep = config.retention
+        self.services.results.retention.keep = self.services.results.inputs.keep = config.retention
         self.services.load.max_polls = open_files(config.max_open_polls)
         if "allowed_workers" in changed:
             self.services.sessions.allow(config.allowed_workers)

@@ -26,6 +26,7 @@ from scheduler.sessions import LoginError
 from scheduler.sms import ExistsError, NotAllowedError
 
 MAX_BODY_BYTES = 2**20
+_UPLOADS = ("/results/", "/inputs/")
 _SEE = "see docs/reference/scheduler.md"
 
 
@@ -115,13 +116,13 @@ def install(app: FastAPI) -> None:
 
 
 class BodyLimit:
-    """Refuses requests with more than `MAX_BODY_BYTES`; uploads of results have a limit of their own."""
+    """Refuses requests with more than `MAX_BODY_BYTES`; uploads of results and inputs have limits of their own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (scope["method"] == "PUT" and scope["path"].startswith("/results/")):
+        if scope["type"] != "http" or (scope["method"] == "PUT" and scope["path"].startswith(_UPLOADS)):
             await self.app(scope, receive, send)
             return
         body = bytearray()

@@ -18,6 +18,7 @@ from scheduler import model as m
 from scheduler import retention, store
 from scheduler import tables as t
 from scheduler.config import Keep
+from scheduler.inputs import Inputs
 from scheduler.logs import TaskLogs
 from scheduler.partials import Partials
 from scheduler.retention import DAY, Retention
@@ -39,7 +40,9 @@ class Shelf:
         self.partials = Partials(self.results / ".incoming")
         engine: Any = SimpleNamespace(store=self.store, now=lambda: NOW)
         uploads: Any = SimpleNamespace(folder=self.results, partials=self.partials)
-        self.retention = Retention(engine, uploads, self.logs, Keep(**keep))
+        chain: Any = None
+        inputs = Inputs(chain, folder / "inputs", 1000, Keep(**keep))
+        self.retention = Retention(engine, uploads, self.logs, Keep(**keep), inputs)
 
     def put(self, number: int, ended: int, status: TaskStatus = TaskStatus.COMPLETED, **more: Any) -> m.Task:
         """A task whose final deadline was `ended` days ago, with a result of 100 bytes."""
