@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -51,6 +52,8 @@ from scheduler.watcher import Watcher
 
 #: Between two threads that both compute.
 SWITCH_SECONDS = 0.001
+#: Objects, collections of the young and of the middle-aged, after which garbage is collected (700, 10, 10 by default).
+COLLECT_AFTER = (20_000, 20, 50)
 
 
 class Scheduler:
@@ -219,6 +222,11 @@ def run(path: Path) -> None:
     # a thread that computes keeps the one that answers waiting for so long at each of its turns (5 ms by default)
     sys.setswitchinterval(SWITCH_SECONDS)
     scheduler.start()
+    # a full collection stops all threads, with thousands of workers for most of a second: not to look again at what
+    # stays for ever, and rarely at what lives long
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     log("started", workerpool=config.workerpool, hub=scheduler.services.pool.hub, host=config.host, port=config.port)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
