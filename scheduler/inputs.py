@@ -28,6 +28,7 @@ from scheduler.web import HttpError
 
 MAX_AT_ONCE = 16
 STALL_SECONDS = 60
+DRAINED = 32 * 2**20
 DAY = 86_400
 
 
@@ -76,7 +77,11 @@ class Inputs:
         part = self._wallets / f".{secrets.token_hex(8)}"
         try:
             size = int(length)
-            await run_in_threadpool(self._permit, wallet, size)
+            try:
+                await run_in_threadpool(self._permit, wallet, size)
+            except HttpError:
+                await _drain(body)
+                raise
             if await _receive(part, size, body) != expected:
                 raise HttpError(
                     HTTPStatus.BAD_REQUEST, "OTHER_BYTES", f"what was sent is not {cid}", "send the file it names"
@@ -148,6 +153,17 @@ class Inputs:
         if not folder.is_dir():
             return []
         return [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read what a refused request sends, within bounds, so that the answer is not lost in the midst of it."""
+    left = DRAINED
+    with suppress(ClientDisconnect, TimeoutError):
+        async with asyncio.timeout(STALL_SECONDS):
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 async def _receive(part: Path, size: int, body: AsyncIterator[bytes]) -> bytes:

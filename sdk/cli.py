@@ -13,26 +13,32 @@ import click
 from poco.errors import PewError
 from sdk.cli_common import Settings, json_option, settings_of
 
-_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."
+_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad input, 130 Ctrl-C (docs/reference/sdk.md)."
 
 
 class _Commands(click.Group):
     """Subcommands by name, imported when they are called (web3 takes a second to load)."""
 
     where = {  # noqa: RUF012  (a constant)
+        "up": "sdk.cli_system",
+        "demo": "sdk.cli_system",
+        "doctor": "sdk.cli_doctor",
         "wallet": "sdk.cli_wallet",
         "account": "sdk.cli_accounts",
         "app": "sdk.cli_market",
         "dataset": "sdk.cli_market",
         "dapp": "sdk.cli_dapp",
         "pool": "sdk.cli_market",
-        "order": "sdk.cli_market",
-        "run": "sdk.cli_tasks",
+        "order": "sdk.cli_orders",
+        "run": "sdk.cli_run",
         "task": "sdk.cli_tasks",
         "deal": "sdk.cli_tasks",
+        "fleet": "sdk.cli_fleet",
         "energy": "sdk.cli_energy",
         "rollout": "sdk.cli_rollout",
-        "status": "sdk.cli_status",
+        "worker": "sdk.cli_system",
+        "scheduler": "sdk.cli_system",
+        "completion": "sdk.cli_system",
     }
 
     def list_commands(self, _ctx: click.Context) -> list[str]:

@@ -18,7 +18,8 @@ from poco.hexes import address, bytes32
 if TYPE_CHECKING:
     from chain.client import Chain
     from chain.wallet import Wallet
-    from sdk.client import Client, Quote
+    from sdk.client import Client
+    from sdk.quotes import Quote
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,21 +1,14 @@
-"""`pew app`, `pew dataset`, `pew pool` and `pew order`."""
+"""`pew app`, `pew dataset` and `pew pool`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from poco.amounts import show
 from poco.errors import BadInputError
-from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32
-from poco.tags import GREEN
-from sdk.cli_common import ADDRESS, AMOUNT, CATEGORY, Settings, json_option, table
-
-if TYPE_CHECKING:
-    from poco.orders import Order
+from sdk.cli_common import ADDRESS, Settings, json_option, sends
 
 
 @click.group()
@@ -33,6 +26,7 @@ def app() -> None:
 @click.argument("name")
 @click.argument("image")
 @click.option("--digest", help="Of the image's index; by default what the registry has under the tag now.")
+@sends
 @json_option
 @click.pass_obj
 def register_app(settings: Settings, name: str, image: str, digest: str | None) -> None:
@@ -72,6 +66,7 @@ def dataset() -> None:
 @click.argument("url")
 @click.option("--checksum", help="sha-256 of the file, 0x and 64 digits.")
 @click.option("--file", type=click.Path(path_type=Path), help="The file itself, to compute the checksum of.")
+@sends
 @json_option
 @click.pass_obj
 def register_dataset(settings: Settings, name: str, url: str, checksum: str | None, file: Path | None) -> None:
@@ -104,11 +99,14 @@ def pool() -> None:
     Examples:
       pew pool register "Solar Pis of the north"
       pew pool show 0x...
+      pew pool policy 0x... --worker-stake 35 --scheduler-reward 5 --dry-run
+      pew order list workerpool 0x...
     """
 
 
 @pool.command("register")
 @click.argument("description")
+@sends
 @json_option
 @click.pass_obj
 def register_pool(settings: Settings, description: str) -> None:
@@ -133,9 +131,32 @@ def show_pool(settings: Settings, address: str) -> None:
     settings.show(asdict(found), lines)
 
 
+@pool.command("policy")
+@click.argument("address", type=ADDRESS)
+@click.option("--worker-stake", type=click.IntRange(0), help="Per cent of the pool's price that a worker stakes.")
+@click.option("--scheduler-reward", type=click.IntRange(0, 100), help="Per cent of the reward that the pool keeps.")
+@sends
+@json_option
+@click.pass_obj
+def change_policy(settings: Settings, address: str, worker_stake: int | None, scheduler_reward: int | None) -> None:
+    """Change the terms of a pool (the owner's wallet); deals that are made already keep theirs."""
+    if worker_stake is None and scheduler_reward is None:
+        raise BadInputError("nothing is to be changed", hint="name --worker-stake, --scheduler-reward or both")
+    client = settings.client(wallet=True)
+    old = client.chain.workerpool(address)
+    stake = old.worker_stake_ratio if worker_stake is None else worker_stake
+    reward = old.scheduler_reward_ratio if scheduler_reward is None else scheduler_reward
+    receipt = client.change_policy(address, stake, reward)
+    data = {"workerpool": address, "worker_stake": stake, "scheduler_reward": reward, "tx": receipt.tx_hash}
+    settings.show(
+        data, [f"pool {address}: a worker stakes {stake} % of the price, the pool keeps {reward} % of the reward"]
+    )
+
+
 @pool.command("green")
 @click.argument("address", type=ADDRESS)
 @click.option("--days", type=click.IntRange(1, 366), help="Declare this window (the owner's wallet).")
+@sends
 @json_option
 @click.pass_obj
 def green_pool(settings: Settings, address: str, days: int | None) -> None:
@@ -148,150 +169,3 @@ def green_pool(settings: Settings, address: str, days: int | None) -> None:
     settings.show(
         {"workerpool": address, "days": window}, [f"green tasks of {address}: net positive over {window} days"]
     )
-
-
-@click.group()
-def order() -> None:
-    """Signed orders in a scheduler's book.
-
-    \b
-    Examples:
-      pew order publish app 0x... --price 0.1 --volume 100
-      pew order publish workerpool 0x... --price 1 --category XS --trust 4
-      pew order list workerpool
-      pew order unpublish app 0x...
-    """
-
-
-@order.group("publish")
-def publish() -> None:
-    """Sign an order for what the wallet owns, and publish it."""
-
-
-_price = click.option("--price", type=AMOUNT, default="0", show_default=True, help="For one task.")
-_volume = click.option("--volume", type=click.IntRange(1), default=1, show_default=True, help="Number of tasks.")
-_app_only = click.option("--app", "app_only", type=ADDRESS, default=ZERO_ADDRESS, help="Only with this app.")
-_data_only = click.option("--dataset", "data_only", type=ADDRESS, default=ZERO_ADDRESS, help="Only with this dataset.")
-_pool_only = click.option("--pool", "pool_only", type=ADDRESS, default=ZERO_ADDRESS, help="Only in this pool.")
-_requester_only = click.option(
-    "--requester", "requester_only", type=ADDRESS, default=ZERO_ADDRESS, help="Only for this requester."
-)
-
-
-@publish.command("app")
-@click.argument("address", type=ADDRESS)
-@_price
-@_volume
-@_data_only
-@_pool_only
-@_requester_only
-@json_option
-@click.pass_obj
-def publish_app(settings: Settings, /, *, address: str, price: int, volume: int, **only: str) -> None:
-    """Sell runs of an app."""
-    from poco.orders import AppOrder
-
-    limits = {
-        "datasetrestrict": only["data_only"],
-        "workerpoolrestrict": only["pool_only"],
-        "requesterrestrict": only["requester_only"],
-    }
-    _publish(settings, AppOrder(address, price, volume, **limits), price, volume)
-
-
-@publish.command("dataset")
-@click.argument("address", type=ADDRESS)
-@_price
-@_volume
-@_app_only
-@_pool_only
-@_requester_only
-@json_option
-@click.pass_obj
-def publish_dataset(settings: Settings, /, *, address: str, price: int, volume: int, **only: str) -> None:
-    """Sell uses of a dataset."""
-    from poco.orders import DatasetOrder
-
-    limits = {
-        "apprestrict": only["app_only"],
-        "workerpoolrestrict": only["pool_only"],
-        "requesterrestrict": only["requester_only"],
-    }
-    _publish(settings, DatasetOrder(address, price, volume, **limits), price, volume)
-
-
-@publish.command("workerpool")
-@click.argument("address", type=ADDRESS)
-@_price
-@_volume
-@click.option("--category", type=CATEGORY, default="XS", show_default=True, help="XS, S, M, L or XL.")
-@click.option("--trust", type=click.IntRange(0), default=1, show_default=True, help="The most that may be asked for.")
-@click.option("--green", is_flag=True, help="Offer it for green tasks too (pew pool green).")
-@_app_only
-@_data_only
-@_requester_only
-@json_option
-@click.pass_obj
-def publish_pool(
-    settings: Settings, /, *, address: str, price: int, volume: int, category: int, trust: int, green: bool, **only: str
-) -> None:
-    """Sell tasks in a pool; their stake is 30 % of the price, from the owner's escrow."""
-    from poco.orders import WorkerpoolOrder
-
-    made = WorkerpoolOrder(
-        address,
-        price,
-        volume,
-        category=category,
-        trust=trust,
-        tag=GREEN if green else ZERO_BYTES32,
-        apprestrict=only["app_only"],
-        datasetrestrict=only["data_only"],
-        requesterrestrict=only["requester_only"],
-    )
-    _publish(settings, made, price, volume)
-
-
-@order.command("list")
-@click.argument("kind", type=click.Choice(["app", "dataset", "workerpool", "request"]))
-@click.argument("address", type=ADDRESS, required=False)
-@json_option
-@click.pass_obj
-def list_orders(settings: Settings, kind: str, address: str | None) -> None:
-    """The orders of the book, the cheapest first."""
-    found = settings.client().book.all(kind, address)
-    rows = [["price", "left", "category", "trust", kind, "hash"]]
-    for entry in found:
-        fields: Any = entry.order
-        price = getattr(fields, f"{kind}price", None)
-        price = fields.workerpoolmaxprice if price is None else price
-        rows.append(
-            [
-                show(price),
-                str(entry.remaining),
-                str(getattr(fields, "category", "")),
-                str(getattr(fields, "trust", "")),
-                fields.resource,
-                entry.hash,
-            ]
-        )
-    settings.show([entry.as_json() for entry in found], table(rows) or [f"no {kind} orders"])
-
-
-@order.command("unpublish")
-@click.argument("kind", type=click.Choice(["app", "dataset", "workerpool", "request"]))
-@click.argument("target", metavar="HASH|ADDRESS")
-@click.option("--last", is_flag=True, help="Of an address only the order published last.")
-@json_option
-@click.pass_obj
-def unpublish(settings: Settings, kind: str, target: str, last: bool) -> None:
-    """Take an order, or all orders of an address, out of the book; whoever has a copy can still match them."""
-    client = settings.client(wallet=True)
-    gone = client.book.unpublish(kind, target, client.wallet, last=last)
-    settings.show({"unpublished": gone}, [f"unpublished {one}" for one in gone])
-
-
-def _publish(settings: Settings, made: Order, price: int, volume: int) -> None:
-    mark = settings.client(wallet=True).publish(made)
-    lines = [f"published {mark}", f"  {volume} x {show(price)} for {made.resource}"]
-    settings.show({"orderHash": mark, "resource": made.resource}, lines)

@@ -26,8 +26,9 @@ from sdk import preflight, results
 from sdk.orderbook import OrderBook, Published
 from sdk.orders import new_salt
 from sdk.preflight import Orders, Preflight
+from sdk.quotes import Quote, quote
 from sdk.results import Result
-from sdk.service import Service
+from sdk.service import Service, service_of
 from sdk.tasklogs import TaskLogs
 from sdk.watch import block_before
 
@@ -42,23 +43,6 @@ class Matched:
     deal_id: str
     task_ids: tuple[str, ...]
     block: int
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a transaction is expected to cost: gas, and wei of the chain's own coin; None where the node cannot say."""
-
-    function: str
-    gas: int | None
-    wei: int | None
-
-    def words(self) -> str:
-        if self.gas is None or self.wei is None:
-            return "the node cannot say what gas it takes"
-        return f"about {self.gas} gas, {self.wei / 10**18:.6f} of the chain's own coin"
-
-    def as_json(self) -> dict[str, Any]:
-        return {"function": self.function, "gas": self.gas, "fee_wei": self.wei}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +102,7 @@ class Client:
     @property
     def service(self) -> Service:
         """BadInputError where there is none."""
-        if self._service is None:
-            raise BadInputError("this needs a scheduler", hint="name it with --scheduler http://host:port")
-        return self._service
+        return self._service or service_of(None)
 
     @property
     def optional_service(self) -> Service | None:
@@ -164,6 +146,14 @@ class Client:
             multiaddr: `host[:port]/repository:tag`.
             checksum: digest of its index (`sha256:..` or `0x..`).
         """
+        return self._register("App", "app_registry", self._app(name, multiaddr, checksum))
+
+    def registered_app(self, name: str, multiaddr: str, checksum: str) -> str | None:
+        """Where this wallet has registered that image under that name; None where it has not."""
+        where, known = self._predict("App", "app_registry", self._app(name, multiaddr, checksum))
+        return where if known else None
+
+    def _app(self, name: str, multiaddr: str, checksum: str) -> tuple[Any, ...]:
         image = parse_reference(multiaddr)
         digest = digest_of_checksum(checksum)
         if image.digest or digest is None:
@@ -172,8 +162,7 @@ class Client:
                 hint="use the tag and the digest that the push printed",
             )
         raw = bytes.fromhex(digest.removeprefix("sha256:"))
-        arguments = (self.wallet.address, _name(name), "DOCKER", multiaddr.encode(), raw, b"")
-        return self._register("App", "app_registry", arguments)
+        return (self.wallet.address, _name(name), "DOCKER", multiaddr.encode(), raw, b"")
 
     def register_dataset(self, name: str, url: str, checksum: str) -> str:
         """Register data at a URL with its sha-256 (`0x..`), or find it; returns its address."""
@@ -218,8 +207,12 @@ class Client:
             )
         return self.book.publish(self.sign(order), self.wallet)
 
-    def best_orders(self, wish: Wish) -> Orders:
+    def best_orders(self, wish: Wish, own: AppOrder | None = None) -> Orders:
         """The cheapest orders of the book that fit a wish and have enough left.
+
+        Args:
+            wish: what is wanted.
+            own: an order of the app at hand, which then is not sought in the book.
 
         Raises:
             BadInputError: there are none; it says of what.
@@ -238,8 +231,8 @@ class Client:
             wish.volume,
             f"no pool offers {'green ' * asks(wish.tag, GREEN)}category {wish.category} with trust {wish.trust}",
         )
-        apps = self.book.apps(wish.app, dataset=dataset, workerpool=pool.workerpool, **limits)
-        app = self._first(apps, wish.volume, f"nobody offers the app {wish.app}")
+        apps = [] if own else self.book.apps(wish.app, dataset=dataset, workerpool=pool.workerpool, **limits)
+        app = own or self._first(apps, wish.volume, f"nobody offers the app {wish.app}")
         data = None
         if wish.dataset is not None:
             datasets = self.book.datasets(wish.dataset, app=wish.app, workerpool=pool.workerpool, **limits)
@@ -303,7 +296,7 @@ class Client:
 
     def quote_match(self, orders: Orders) -> Quote:
         """What the gas of the match will cost."""
-        return _quote(self._sending(), self._match(self.signed(orders)))
+        return quote(self._sending(), self._match(self.signed(orders)))
 
     def _match(self, orders: Orders) -> Any:
         parts = (orders.app, orders.dataset or NO_DATASET, orders.pool, orders.request)
@@ -355,7 +348,7 @@ class Client:
         if self._approve is not None:
             if preview:
                 sender.preview(call)
-            self._approve(_quote(sender, call))
+            self._approve(quote(sender, call))
         return sender.transact(call, preview=preview)
 
     def _sending(self) -> Sender:
@@ -364,11 +357,17 @@ class Client:
         return self._sender
 
     def _register(self, kind: str, registry: str, arguments: tuple[Any, ...]) -> str:
-        functions = self.chain.contract(registry, getattr(self.chain.deployment, registry)).functions
-        where = address(self.chain.ask(getattr(functions, f"predict{kind}")(*arguments).call))
-        if not self.chain.ask(functions.isRegistered(where).call):
+        where, known = self._predict(kind, registry, arguments)
+        if not known:
+            functions = self.chain.contract(registry, getattr(self.chain.deployment, registry)).functions
             self._transact(getattr(functions, f"create{kind}")(*arguments))
         return where
+
+    def _predict(self, kind: str, registry: str, arguments: tuple[Any, ...]) -> tuple[str, bool]:
+        """The address that an entry has, and whether it is registered."""
+        functions = self.chain.contract(registry, getattr(self.chain.deployment, registry)).functions
+        where = address(self.chain.ask(getattr(functions, f"predict{kind}")(*arguments).call))
+        return where, bool(self.chain.ask(functions.isRegistered(where).call))
 
     def _owner(self, order: Order) -> str:
         readers: dict[type[Order], Callable[[str], str]] = {
@@ -392,8 +391,3 @@ def _name(text: str) -> str:
     if not text.strip() or len(text) > MAX_NAME:
         raise BadInputError(f"a name has 1 to {MAX_NAME} characters", hint="shorten it")
     return text
-
-
-def _quote(sender: Sender, call: Any) -> Quote:
-    gas = sender.estimate(call)
-    return Quote(call.fn_name, gas, None if gas is None else gas * sender.expected_price())

@@ -76,11 +76,11 @@ class Progress:
         else:
             print(mark + text, file=self._stream, flush=True)
 
-    def tell(self, news: News, names: Mapping[str, str]) -> None:
-        """A line for a piece of news, where it is one for people; what the chain says is green."""
+    def tell(self, news: News, names: Mapping[str, str], of: str = "") -> None:
+        """A line for a piece of news, where it is one for people, begun by `of`; what the chain says is green."""
         text = words(news, names)
         if text is not None:
-            self.say(text, style="green" if news.source == "chain" else "")
+            self.say(of + text, style="green" if news.source == "chain" else "")
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

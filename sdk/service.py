@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -65,6 +66,24 @@ class Service:
     ) -> Any:
         """The JSON answer to a POST or PUT of a JSON body."""
         return self._json(method, path, params, body, dict(headers or {}))
+
+    def upload(self, path: str, file: Path, headers: Mapping[str, str] | None = None) -> Any:
+        """The JSON answer to a PUT of a file's bytes."""
+        try:
+            with file.open("rb") as body, self._request("PUT", path, None, body, dict(headers or {})) as answer:
+                return self._parse(answer, self._read(answer))
+        except OSError as error:
+            raise BadInputError(f"cannot read {file}: {error.strerror}", hint="check the path") from None
+
+    def holds(self, path: str) -> bool:
+        """Whether a GET of that path would be answered with something."""
+        try:
+            with self._request("HEAD", path, None, None, {}):
+                return True
+        except ServiceError as error:
+            if error.status in (404, 410):
+                return False
+            raise
 
     def download(self, path: str, target: Path, max_bytes: int) -> bytes:
         """Stream a body into `target` (written beside it and moved into place when whole); returns its sha-256.
@@ -132,7 +151,8 @@ class Service:
                 method,
                 self.url + path,
                 params=params,
-                json=body,
+                json=None if isinstance(body, io.IOBase) else body,
+                data=body if isinstance(body, io.IOBase) else None,
                 headers={"Accept": "application/json, */*", **headers},
                 timeout=self._timeout,
                 stream=True,
@@ -186,3 +206,10 @@ class Service:
             hint="check the address, and that the scheduler runs",
             code="SERVICE_UNREACHABLE",
         )
+
+
+def service_of(url: str | None) -> Service:
+    """The services at an address; BadInputError where none was named."""
+    if not url:
+        raise BadInputError("this needs a scheduler", hint="name it with --scheduler http://host:port")
+    return Service(url)

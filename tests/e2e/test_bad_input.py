@@ -344,8 +344,8 @@ def test_pew_explains_an_error_result(net, outcomes, capsys, tmp_path):
     assert "refused" in err
 
 
-def test_pew_status_shows_the_workers(net, outcomes, capsys):
-    code, out, _ = pew(net, capsys, "status")
+def test_pew_fleet_shows_the_workers(net, outcomes, capsys):
+    code, out, _ = pew(net, capsys, "fleet", "status")
     assert code == 0
     assert "first" in out
     assert "linux/amd64" in out

@@ -39,7 +39,26 @@ def pew(capsys, *words):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for name in ("wallet", "account", "app", "dataset", "pool", "order", "run", "task", "deal", "status"):
+    for name in (
+        "up",
+        "demo",
+        "doctor",
+        "wallet",
+        "account",
+        "app",
+        "dataset",
+        "dapp",
+        "pool",
+        "order",
+        "run",
+        "task",
+        "deal",
+        "fleet",
+        "energy",
+        "worker",
+        "scheduler",
+        "completion",
+    ):
         assert main([name, "--help"]) == 0
         assert "Examples:" in capsys.readouterr().out
     assert main(["--help"]) == 0
@@ -124,6 +143,6 @@ def test_an_unattended_run_never_waits_for_a_password(place):
 def test_a_node_that_does_not_answer(place, capsys):
     contracts = dict.fromkeys(("RLC", "hub", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry"), ADDRESS)
     (place / "d.json").write_text(json.dumps({"network": "x", "chain_id": 1337, "block": 1, "contracts": contracts}))
-    code, _, err = pew(capsys, "--rpc", "http://127.0.0.1:1", "--deployment", "d.json", "status")
+    code, _, err = pew(capsys, "--rpc", "http://127.0.0.1:1", "--deployment", "d.json", "account", "show", ADDRESS)
     assert code in (1, 2)
     assert "no chain answers" in err or "abi" in err
