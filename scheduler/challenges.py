@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, true
 
 from chain.wallet import recover_digest
 from poco.errors import BadInputError, PewError
@@ -35,16 +35,19 @@ class Given:
 
 
 def give(db: Connection, nonce: str, wallet: str, now: int, seconds: int) -> None:
-    """Remember a challenge (32 bytes, `0x`) for that wallet; TooManyError where too many wait for an answer."""
+    """Remember a challenge (32 bytes, `0x`) for that wallet.
+
+    Where too many wait for an answer the oldest is forgotten: anybody may ask in anybody's name, and a refusal would
+    shut that wallet out.
+    """
     c = t.challenges.c
     db.execute(delete(t.challenges).where(c.expires < now))
-    mine = db.scalar(select(func.count()).where(c.wallet == wallet)) or 0
-    everybody = db.scalar(select(func.count()).select_from(t.challenges)) or 0
-    if mine >= MAX_OF_ONE or everybody >= MAX_IN_ALL:
-        raise TooManyError(
-            "too many challenges wait for an answer", hint=f"try again in {seconds} s", code="TOO_MANY_CHALLENGES"
-        )
     db.execute(insert(t.challenges).values(nonce=nonce, wallet=wallet, expires=now + seconds))
+    for most, whose in ((MAX_OF_ONE, c.wallet == wallet), (MAX_IN_ALL, true())):
+        surplus = (db.scalar(select(func.count()).select_from(t.challenges).where(whose)) or 0) - most
+        if surplus > 0:
+            oldest = select(c.nonce).where(whose, c.nonce != nonce).order_by(c.expires, c.nonce).limit(surplus)
+            db.execute(delete(t.challenges).where(c.nonce.in_(oldest)))
 
 
 def take(db: Connection, nonce: str) -> Given | None:

@@ -1,14 +1,14 @@
 """Keeps the order book true to the chain: volumes that deals have used, orders closed, deposits behind them; and deals.
 
 Reading is repeated rather than remembered: the last blocks are read again at every look, and what a log touches is
-asked of the hub anew. A block that the chain takes back therefore needs no rolling back.
+asked of the hub anew. A deal that is known and has no log any more was taken back, also while nobody looked; where the
+chain has another block than it had below those that are read again, reading starts further back.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
@@ -20,14 +20,16 @@ from poco.orders import RequestOrder, WorkerpoolOrder
 from scheduler import funds, store
 from scheduler import tables as t
 from scheduler.log import log
-from scheduler.orderbook import CANCELED, FILLED, OPEN, UNFUNDED
+from scheduler.orderbook import CANCELED, FILLED, OPEN, UNFUNDED, OrderBook
 from scheduler.store import Store
 
 EVENTS = ("OrdersMatched", "ClosedAppOrder", "ClosedDatasetOrder", "ClosedWorkerpoolOrder", "ClosedRequestOrder")
 #: Blocks that are read at once, and again at every look.
 RANGE, AGAIN = 1000, 32
+#: Above every block: a chain that takes blocks back may be shorter than it was.
+END = 2**62
 DEPOSIT_SECONDS = 15
-#: How long orders that are filled or canceled can still be shown by their hash.
+#: How long orders that nobody can match can still be shown by their hash.
 KEPT_SECONDS = 30 * 86_400
 
 
@@ -43,7 +45,11 @@ class Follower(threading.Thread):
         self._store = database
         self._chain = chain
         self._stopping = threading.Event()
-        self._recent: dict[tuple[str, str, int], Event] = {}
+        self._book = OrderBook(database, chain)
+        #: logs of the last blocks; None before the first look
+        self._recent: dict[tuple[str, str, int], Event] | None = None
+        #: hash of the newest block that was read
+        self._head = ""
         self._looked_at_deposits = 0.0
         self.pause = pause
         #: why the market cannot be followed now; empty where it can
@@ -69,47 +75,68 @@ class Follower(threading.Thread):
 
     def look(self) -> None:
         """Take over what is new on the chain."""
-        start, head = self._chain.deployment.block, self._chain.block_number()
-        with self._store.read() as db:
-            said = store.get_meta(db, "market_block")
-        first = max(start, (int(said) if said else start - 1) + 1 - AGAIN)
-        while first <= head and not self._stopping.is_set():
-            last = min(first + RANGE - 1, head)
-            self._take(self._chain.logs(first, last, EVENTS), first)
-            with self._store.write() as db:
-                store.set_meta(db, "market_block", str(last))
-            first = last + 1
+        head, head_hash, _ = self._chain.block()
+        if head_hash != self._head:
+            self._read(self._first(head), head)
+            self._head = head_hash
         if time.monotonic() - self._looked_at_deposits > DEPOSIT_SECONDS:
             self._looked_at_deposits = time.monotonic()
             self.look_at_deposits()
 
-    def _take(self, events: list[Event], first: int) -> None:
+    def _read(self, first: int, head: int) -> None:
+        while first <= head and not self._stopping.is_set():
+            last = min(first + RANGE - 1, head)
+            self._take(self._chain.logs(first, last, EVENTS), first, last if last < head else END)
+            anchor = last - AGAIN
+            known = f"{anchor}:{self._chain.block(anchor)[1]}" if anchor >= self._chain.deployment.block else ""
+            with self._store.write() as db:
+                store.set_meta(db, "market_block", str(last))
+                store.set_meta(db, "market_anchor", known)
+            first = last + 1
+
+    def _first(self, head: int) -> int:
+        """The block from which to read."""
+        start = self._chain.deployment.block
+        with self._store.read() as db:
+            said, known = store.get_meta(db, "market_block"), store.get_meta(db, "market_anchor")
+        first = max(start, (int(said) if said else start - 1) + 1 - AGAIN)
+        if known:
+            anchor, _, block_hash = known.partition(":")
+            if int(anchor) > head or self._chain.block(int(anchor))[1] != block_hash:
+                log("market", level="warning", trouble=f"block {anchor} was taken back")
+                self._recent = None
+                return max(start, int(anchor) - RANGE)
+        return first
+
+    def _take(self, events: list[Event], first: int, last: int) -> None:
+        """Bring deals and orders up to what the logs of blocks `first` to `last` say."""
         found = {(event.block_hash, event.tx_hash, event.log_index): event for event in events}
-        gone = [event for key, event in self._recent.items() if event.block >= first and key not in found]
-        new = [event for key, event in found.items() if key not in self._recent]
-        self._recent = found
-        closed = {order_hash for event in new if event.name != "OrdersMatched" for order_hash in _hashes(event)}
+        before = self._recent if self._recent is not None else {}
+        gone = [event for key, event in before.items() if event.block >= first and key not in found]
+        new = [event for key, event in found.items() if key not in before]
+        closed = {order_hash for event in events if event.name != "OrdersMatched" for order_hash in _hashes(event)}
         touched = {order_hash for event in (*new, *gone) for order_hash in _hashes(event)}
+        if self._recent is None:  # what was closed may have been taken back while nobody looked
+            touched |= self._canceled()
+        made = {str(event.args["dealid"]) for event in events if event.name == "OrdersMatched"}
         deals = [self._deal(event) for event in new if event.name == "OrdersMatched"]
-        used = self._used(touched)
-        lost = {str(event.args["dealid"]) for event in gone if event.name == "OrdersMatched"}
         with self._store.write() as db:
-            ids = {row["id"] for row in deals}
-            if ids | lost:
-                db.execute(delete(t.deals).where(t.deals.c.id.in_(ids | lost)))
+            d = t.deals.c
+            stale = select(t.deals).where(d.block.between(first, last), d.id.not_in(made))
+            lost = [dict(row) for row in db.execute(stale).mappings()]
+            touched |= {str(row[f"{kind}_hash"]) for row in lost for kind in _KINDS}
+            ids = {str(row["id"]) for row in (*deals, *lost)}
+            if ids:
+                db.execute(delete(t.deals).where(d.id.in_(ids)))
             if deals:
                 db.execute(insert(t.deals), deals)
-            for order_hash, remaining in used.items():
-                ended = CANCELED if order_hash in closed else FILLED
-                status = OPEN if remaining > 0 else ended
-                mine = t.orders.c.hash == order_hash
-                db.execute(update(t.orders).where(mine).values(remaining=str(remaining), status=status))
+        if touched:
+            self._book.refresh(touched, closed)
+        self._recent = found
 
-    def _used(self, touched: Iterable[str]) -> dict[str, int]:
-        """What is left of those orders that are in the book."""
+    def _canceled(self) -> set[str]:
         with self._store.read() as db:
-            rows = list(db.execute(select(t.orders.c.hash, t.orders.c.body).where(t.orders.c.hash.in_(set(touched)))))
-        return {row.hash: int(row.body["volume"]) - self._chain.consumed(row.hash) for row in rows}
+            return set(db.scalars(select(t.orders.c.hash).where(t.orders.c.status == CANCELED)))
 
     def _deal(self, event: Event) -> dict[str, Any]:
         deal = self._chain.deal(str(event.args["dealid"]))
@@ -142,7 +169,7 @@ class Follower(threading.Thread):
                 status = OPEN if free[row.signer] >= _deposit(row.kind, row.body) else UNFUNDED
                 if status != row.status:
                     db.execute(update(t.orders).where(o.hash == row.hash, o.status == row.status).values(status=status))
-            ended = o.status.in_((FILLED, CANCELED)) & (o.published_at < now - KEPT_SECONDS)
+            ended = o.status.in_((FILLED, CANCELED, UNFUNDED)) & (o.published_at < now - KEPT_SECONDS)
             db.execute(delete(t.orders).where(ended))
 
 

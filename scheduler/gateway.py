@@ -9,9 +9,12 @@ from chain.wallet import typed_hash
 from poco.challenge import GATEWAY, typed_challenge
 from poco.hexes import address, to_hex
 from scheduler import challenges
+from scheduler.rates import Rates
 from scheduler.store import Store
 
 LIFE_SECONDS = 120
+#: Changes of the book that one wallet may make at once, and then each second.
+BURST, PER_SECOND = 100, 1.0
 _HINT = "sign a new challenge: GET /challenge?chainId=<id>&address=<wallet>"
 
 
@@ -27,13 +30,13 @@ class Gateway:
         self._store = database
         self._chain_id = chain_id
         self._pool = workerpool
+        self._rates = Rates(BURST, PER_SECOND)
 
     def challenge(self, wallet: str, now: int) -> dict[str, Any]:
         """Typed data for that wallet to sign within two minutes.
 
         Raises:
             BadInputError: not an address.
-            TooManyError: it asks without answering.
         """
         text = f"orders in the book of pool {self._pool}: {secrets.token_hex(16)}"
         data = typed_challenge(GATEWAY, self._chain_id, text)
@@ -46,6 +49,7 @@ class Gateway:
 
         Raises:
             ChallengeError: not an answer, not to a challenge given to this wallet, too old, or used before.
+            TooManyError: this wallet does so too often.
         """
         digest, wallet = challenges.answered(authorization, _HINT)
         with self._store.write() as db:
@@ -54,4 +58,5 @@ class Gateway:
             raise challenges.ChallengeError(
                 "this challenge was not given to this wallet, is used up or too old", hint=_HINT, code="CHALLENGE"
             )
+        self._rates.take(wallet, now)
         return wallet

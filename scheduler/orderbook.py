@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 from web3.exceptions import Web3Exception
 
 from chain.client import Chain
@@ -28,7 +29,10 @@ KINDS: dict[str, type[Order]] = {
     "workerpool": WorkerpoolOrder,
     "request": RequestOrder,
 }
-MAX_ORDERS_OF_ONE = 1000
+#: Orders that one wallet may have in the book, unused ones; the bytes of one (a deal's params have 16,384 at most).
+MAX_ORDERS_OF_ONE, MAX_ORDER_BYTES = 1000, 20_000
+#: Requests in all. They cost their requester nothing: in a full book those that pay least make room.
+MAX_REQUESTS = 20_000
 MAX_LISTED = 10_000
 
 
@@ -54,6 +58,8 @@ class OrderBook:
         if not isinstance(body, dict) or not isinstance(body.get("order"), dict):
             raise BadInputError("there is no order in the request", hint='send {"order": {...}}')
         order = KINDS[kind].from_json(body["order"])
+        if len(json.dumps(order.as_json())) > MAX_ORDER_BYTES:
+            raise BadInputError(f"an order has at most {MAX_ORDER_BYTES} bytes", hint="put long input into a file")
         order_hash = order.hash(self._domain)
         owner = self._owner(order)
         self._check_signature(order, order_hash, owner)
@@ -76,11 +82,24 @@ class OrderBook:
         with self._store.write() as db:
             known = db.execute(select(t.orders).where(t.orders.c.hash == order_hash)).mappings().first()
             if known is None:
-                of_one = db.scalar(select(func.count()).where(t.orders.c.signer == owner)) or 0
-                if of_one >= MAX_ORDERS_OF_ONE:
-                    raise BadInputError(f"{owner} has {of_one} orders in the book", hint="use orders of larger volume")
-                insert_new(db, t.orders, row)
+                _make_room(db, row)
+                insert_new(db, t.orders, {**row, "published_at": _moment(db, row)})
+        if known is None and self._remaining(order, order_hash) != remaining:  # a deal came in between
+            self.refresh([order_hash])
         return {"ok": True, "published": self._shown(known or row)}
+
+    def refresh(self, hashes: Iterable[str], closed: Container[str] = ()) -> None:
+        """Ask the hub what is left of orders and write it down; `closed`: those that their owners have closed."""
+        o = t.orders.c
+        with self._store.read() as db:
+            rows = list(db.execute(select(o.hash, o.body, o.status).where(o.hash.in_(set(hashes)))))
+        left = {row.hash: int(row.body["volume"]) - self._chain.consumed(row.hash) for row in rows}
+        with self._store.write() as db:
+            for row in rows:
+                ended = CANCELED if row.hash in closed or row.status == CANCELED else FILLED
+                going = UNFUNDED if row.status == UNFUNDED else OPEN
+                now = {"remaining": str(left[row.hash]), "status": going if left[row.hash] > 0 else ended}
+                db.execute(update(t.orders).where(o.hash == row.hash).values(**now))
 
     def withdraw(self, order_hash: str) -> None:
         """List it no longer. Who has a copy can match it until it is closed on chain."""
@@ -218,6 +237,31 @@ class OrderBook:
             "publicationTimestamp": datetime.fromtimestamp(row["published_at"], UTC).isoformat(),
             "chainId": self._domain.chain_id,
         }
+
+
+def _make_room(db: Connection, row: Mapping[str, Any]) -> None:
+    """BadInputError where the owner, or the book of requests, has no room for another order."""
+    o = t.orders.c
+    live = o.status.in_((OPEN, UNFUNDED))
+    of_one = db.scalar(select(func.count()).where(o.signer == row["signer"], live)) or 0
+    if of_one >= MAX_ORDERS_OF_ONE:
+        raise BadInputError(f"{row['signer']} has {of_one} orders in the book", hint="use orders of larger volume")
+    if row["kind"] != "request":
+        return
+    requests = (o.kind == "request") & live
+    if (db.scalar(select(func.count()).where(requests)) or 0) < MAX_REQUESTS:
+        return
+    least = db.execute(select(o.hash, o.price).where(requests).order_by(o.price, o.published_at, o.hash)).first()
+    if least is None or least.price >= row["price"]:
+        raise BadInputError("the book is full of requests that pay more", hint="offer more, or match it yourself")
+    db.execute(delete(t.orders).where(o.hash == least.hash))
+
+
+def _moment(db: Connection, row: Mapping[str, Any]) -> int:
+    """When it was published: within a burst each a second after the last of its resource, so that one is the last."""
+    o = t.orders.c
+    before = db.scalar(select(func.max(o.published_at)).where(o.kind == row["kind"], o.resource == row["resource"]))
+    return max(int(row["published_at"]), int(before or 0) + 1)
 
 
 def _price(order: Order) -> int:

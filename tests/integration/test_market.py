@@ -15,6 +15,7 @@ from chain.transactions import Sender
 from chain.wallet import Wallet, typed_hash
 from poco.hexes import keccak, to_bytes, to_hex
 from poco.orders import AppOrder, DatasetOrder, RequestOrder
+from scheduler.gateway import BURST
 from tests.integration.scheduler_pool import RLC, Market, Pool, until
 
 
@@ -197,12 +198,18 @@ def test_nothing_is_published_or_withdrawn_without_an_answer_to_a_challenge(pool
     assert requests.get(f"{pool.url}/challenge", params={"address": "nobody"}, timeout=5).status_code == 400
 
 
-def test_challenges_that_nobody_answers_are_bounded(pool: Pool) -> None:
-    wallet = pool.market.wallet("curious")
-    ask = {"address": wallet.address}
-    answers = [requests.get(f"{pool.url}/challenge", params=ask, timeout=5).status_code for _ in range(25)]
-    assert answers[0] == 200
-    assert answers[-1] == 429
+def test_a_wallet_that_changes_the_book_all_the_time_waits_its_turn(pool: Pool) -> None:
+    wallet = pool.market.wallet("busy")
+    body = {"target": "unpublish_last", "app": pool.app}
+    url, answers = f"{pool.url}/apporders", []
+    for _ in range(BURST + 10):
+        answers.append(requests.put(url, json=body, headers=signed(pool, wallet), timeout=5))
+        if answers[-1].status_code == 429:
+            break
+    assert len(answers) > BURST
+    assert answers[0].status_code == 400
+    assert "too often" in answers[-1].json()["error"]
+    assert requests.put(url, json=body, headers=signed(pool), timeout=5).status_code == 400
 
 
 def test_owners_withdraw_their_orders(pool: Pool) -> None:
