@@ -207,7 +207,7 @@ def _note(found: dict[str, dict[str, Any]], progress: Progress, name: str, step:
     started, error = time.monotonic(), ""
     try:
         step()
-    except (PewError, AssertionError, KeyError, ValueError) as problem:
+    except Exception as problem:  # whatever it is, the other steps are still run
         error = f"{type(problem).__name__}: {problem}"
     seconds = round(time.monotonic() - started, 1)
     progress.say(

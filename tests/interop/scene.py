@@ -86,7 +86,10 @@ class Scene:
         """The network for a user of the official client; `line` and `name` see `official.install`, `Journey`."""
         local = self.local
         url, hub = local.scheduler_url, local.chain.deployment.hub
-        services = dict.fromkeys(("sms", "ipfsGateway", "iexecGateway", "compass", "resultProxy"), url)
+        names = ["sms", "ipfsGateway", "iexecGateway", "compass"]
+        if line == "client":  # 9 knows no such key
+            names.append("resultProxy")
+        services = dict.fromkeys(names, url)
         entry = {"id": str(local.chain.deployment.chain_id), "host": local.rpc_url, "hub": hub, **services}
         folder = local.run_dir / line
         shutil.rmtree(folder, ignore_errors=True)

@@ -40,7 +40,7 @@ def app_run_trust(journey: Journey) -> Outcome:
     outcome = journey.run(*words, seconds=300, preload=REMEDY)
     expect(outcome.ok, outcome.error)
     deal = journey.need("deal", "show", str(outcome.said["deals"][0]["dealid"])).said["deal"]
-    journey.known["several"] = str(deal["tasks"]["0"])
+    journey.known["several"] = str(deal["tasks"][0])
     found = journey.local.chain.task(journey.known["several"])
     expect(found.status is ChainTaskStatus.COMPLETED and len(found.contributors) == 3, f"the task is {found}")
     return outcome
@@ -67,8 +67,7 @@ def several_unaided(client: OfficialClient, task: str) -> str:
 
 def deal_show(journey: Journey) -> Outcome:
     outcome = journey.run("deal", "show", journey.known["deal"])
-    tasks = outcome.said["deal"]["tasks"]
-    journey.known["task"] = str(tasks["0"] if isinstance(tasks, dict) else tasks[0])
+    journey.known["task"] = str(outcome.said["deal"]["tasks"][0])
     return outcome
 
 

@@ -18,6 +18,15 @@ const iexec = new IExec(
     allowExperimentalNetworks: true,
   },
 );
+
+// ethers keeps an answer for a quarter of a second, the count of transactions too: where blocks are made at once, as on
+// a local chain, the next transaction waits for that
+const settled = async (sent) => {
+  const outcome = await sent;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return outcome;
+};
+
 const me = await iexec.wallet.getAddress();
 
 const refusal = async (promise) => {
@@ -34,30 +43,26 @@ const over = (watched) =>
 
 const steps = {
   async account() {
-    await iexec.account.deposit(3);
-    await iexec.account.withdraw(1);
-    await iexec.account.approve(5, given.pool);
+    await settled(iexec.account.deposit(3));
+    await settled(iexec.account.withdraw(1));
+    await settled(iexec.account.approve(5, given.pool));
     const allowance = await iexec.account.checkAllowance(me, given.pool);
-    await iexec.account.revokeApproval(given.pool);
+    await settled(iexec.account.revokeApproval(given.pool));
     const { stake } = await iexec.account.checkBalance(me);
     return { stake: stake.toString(), allowance: allowance.toString() };
   },
   async wallet() {
-    await iexec.wallet.sendRLC(2, given.other);
-    await iexec.wallet.sendETH(3, given.other);
+    await settled(iexec.wallet.sendRLC(2, given.other));
+    await settled(iexec.wallet.sendETH(3, given.other));
     const { nRLC, wei } = await iexec.wallet.checkBalances(given.other);
     return { nRLC: nRLC.toString(), wei: wei.toString() };
   },
   async register() {
-    const app = await iexec.app.deployApp({
-      owner: me,
-      name: 'by the library',
-      type: 'DOCKER',
-      multiaddr: given.image,
-      checksum: given.checksum,
-    });
-    const dataset = await iexec.dataset.deployDataset({ owner: me, name: 'by the library', ...given.data });
-    const workerpool = await iexec.workerpool.deployWorkerpool({ owner: me, description: 'by the library' });
+    const name = 'by the library';
+    const image = { multiaddr: given.image, checksum: given.checksum };
+    const app = await settled(iexec.app.deployApp({ owner: me, name, type: 'DOCKER', ...image }));
+    const dataset = await settled(iexec.dataset.deployDataset({ owner: me, name, ...given.data }));
+    const workerpool = await settled(iexec.workerpool.deployWorkerpool({ owner: me, description: name }));
     await iexec.workerpool.transferWorkerpool(workerpool.address, given.other);
     const shown = [
       await iexec.app.showApp(app.address),
@@ -76,7 +81,7 @@ const steps = {
     const { orders } = await iexec.orderbook.fetchAppOrderbook({ app: given.app, requester: me });
     const one = await iexec.orderbook.fetchApporder(hashes[0]);
     const last = await iexec.order.unpublishLastApporder(given.app);
-    await iexec.order.cancelApporder(kept);
+    await settled(iexec.order.cancelApporder(kept));
     const again = await refusal(iexec.order.publishApporder(kept));
     return { hashes, listed: orders.map((each) => each.orderHash), price: one.order.appprice, last, again };
   },
