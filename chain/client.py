@@ -94,12 +94,18 @@ class Chain:
         head: Head = self.ask(self.endpoints.head)
         return head
 
-    def stale(self, now: float) -> str:
-        """Why the chain is out of service at that Unix time: its newest block is too old. Empty where it is not."""
+    def stale(self, now: float, saw: Callable[[int], None] = lambda _time: None) -> str:
+        """Why the chain is out of service at that Unix time: its newest block is too old. Empty where it is not.
+
+        Args:
+            saw: told the newest block's time, where its age counts.
+        """
         bound = self.settings.block_age(self.deployment.chain_id)
         if bound is None:
             return ""
-        age = now - self.head().time
+        newest = self.head().time
+        saw(newest)
+        age = now - newest
         return f"the newest block is {age:.0f} s old (at most {bound})" if age > bound else ""
 
     def block_number(self) -> int:

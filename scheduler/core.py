@@ -49,6 +49,8 @@ PROGRESS = (
     R.RESULT_UPLOADED,
     R.COMPLETED,
 )
+#: A transaction that was refused is tried again after so many seconds at the latest.
+LONGEST_RETRY = 300
 _RANK = {status: rank for rank, status in enumerate(PROGRESS)}
 #: What only the chain, or a stored result, can show.
 _PROVEN = frozenset({R.CONTRIBUTED, R.REVEALED, R.RESULT_UPLOADED})
@@ -191,7 +193,7 @@ def _upload_refused(task: Task, event: m.UploadRefused, now: int) -> Outcome:
 def _transaction_failed(task: Task, event: m.TransactionFailed, now: int) -> Outcome:
     if task.sent is not event.kind:
         return task, ()
-    wait = min(2 ** min(task.tx_failures, 8), 300)
+    wait = min(2 ** min(task.tx_failures, 8), LONGEST_RETRY)
     return replace(task, sent=None, tx_failures=task.tx_failures + 1, retry_at=now + wait), ()
 
 
@@ -201,6 +203,16 @@ def _exhausted(task: Task, event: m.Exhausted, now: int) -> Outcome:
 
 def _tick(task: Task, event: m.Tick, now: int) -> Outcome:
     return task, ()
+
+
+def _clock_set_back(task: Task, event: m.ClockSetBack, now: int) -> Outcome:
+    """No instant lies ahead; a claim that is not due would only keep what is from being sent."""
+    replicates = (replace(r, leased_at=min(r.leased_at, now), since=min(r.since, now)) for r in task.replicates)
+    retry_at = now if task.retry_at > now + LONGEST_RETRY else task.retry_at
+    task = replace(task, retry_at=retry_at, upload_since=min(task.upload_since, now), replicates=tuple(replicates))
+    if task.status in FINAL_TASK or task.sent is not m.Tx.CLAIM or now > task.final_deadline:
+        return task, ()
+    return replace(task, sent=None), (m.Recall(m.Tx.CLAIM, task.id),)
 
 
 def _reported(task: Task, event: m.Reported, now: int) -> Outcome:
@@ -308,4 +320,5 @@ _HANDLERS: dict[type, Callable[[Task, Any, int], Outcome]] = {
     m.TransactionFailed: _transaction_failed,
     m.Exhausted: _exhausted,
     m.Tick: _tick,
+    m.ClockSetBack: _clock_set_back,
 }

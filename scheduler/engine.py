@@ -35,6 +35,8 @@ BATCH = 500
 TOGETHER = 50
 #: All who wait are looked at again so often: stakes, retries and clocks change without an event.
 EVERYBODY_SECONDS = 3
+#: A clock that shows so many seconds less than before was set back.
+SET_SECONDS = 5
 #: Between two rounds of leasing, seconds.
 LEASE_PAUSE = 0.02
 
@@ -91,6 +93,8 @@ class Engine:
         self.wallet = wallet
         self.bell = Bell()
         self.clock = clock
+        #: when `tick` was called last
+        self._ticked: int | None = None
         #: set when there is something to lease, and when there is something to send
         self.work_to_lease = threading.Event()
         self.work_to_send = threading.Event()
@@ -108,6 +112,7 @@ class Engine:
         """The same engine, writing through another view of the database (`Store.guarded`)."""
         other = copy(self)
         other.store = database
+        other._ticked = None
         return other
 
     def now(self) -> int:
@@ -134,7 +139,7 @@ class Engine:
             return [m.Answer(Verdict.ABORT)] if isinstance(event, m.Reported) else []
         now = self.now()
         after, effects = core.step(task, event, now)
-        if after != task:
+        if after != task or isinstance(event, m.ClockSetBack):
             store.save_task(db, task, after, now)
         for effect in effects:
             self._perform(db, after, effect, now)
@@ -208,25 +213,40 @@ class Engine:
     def tick(self) -> None:
         """What time alone requires: deadlines, and the tasks of workers that are gone or sleep too long."""
         now = self.now()
+        if self._ticked is None or now < self._ticked - SET_SECONDS:
+            self._set_right(now)
+        self._ticked = now
         with self.store.read() as db:
             due = store.due_tasks(db, now, BATCH)
-        for start in range(0, len(due), TOGETHER):
-            self._tick(sorted(due[start : start + TOGETHER]))
+        self._tell(due, m.Tick())
         for seen, turned in self.roll.turned(now):
             if turned in {Presence.LOST, Presence.ASLEEP}:
                 self._release(seen, turned)
 
-    def _tick(self, task_ids: list[str]) -> None:
-        try:
-            self.apply_all([(task_id, m.Tick()) for task_id in task_ids])
-        except LeaseLostError:
-            raise
-        except Exception as error:
-            if len(task_ids) > 1:  # one bad task must not stop the others
-                for task_id in task_ids:
-                    self._tick([task_id])
-            else:
-                log("tick_failed", level="error", task=task_ids[0], error=repr(error))
+    def _set_right(self, now: int) -> None:
+        """The clock shows less than it did, or may have while another process led."""
+        self.roll.set_back(now)
+        with self.store.read() as db:
+            misjudged = store.misjudged(db, now)
+        if self._ticked is not None or misjudged:
+            log("clock_set_back", level="warning", seconds=(self._ticked or now) - now, tasks=len(misjudged))
+        self.store.transact(lambda db: store.send_now(db, now, now + SET_SECONDS))
+        self._tell(misjudged, m.ClockSetBack())
+
+    def _tell(self, task_ids: Sequence[str], event: m.Event) -> None:
+        """The same event to many tasks; one that fails does not stop the others."""
+        for start in range(0, len(task_ids), TOGETHER):
+            together = sorted(task_ids[start : start + TOGETHER])
+            try:
+                self.apply_all([(task_id, event) for task_id in together])
+            except LeaseLostError:
+                raise
+            except Exception as error:
+                if len(together) == 1:
+                    log("tick_failed", level="error", task=together[0], error=repr(error))
+                else:
+                    for task_id in together:
+                        self._tell([task_id], event)
 
     def look_for_forgotten(self) -> None:
         """Take tasks from workers that poll here and no longer name them."""
@@ -268,6 +288,8 @@ class Engine:
     def _perform(self, db: Connection, task: m.Task, effect: m.Effect, now: int) -> None:
         if isinstance(effect, m.Send):
             store.queue_transactions(db, [effect], now)
+        elif isinstance(effect, m.Recall):
+            store.recall(db, effect)
         elif isinstance(effect, m.Notify):
             store.add_notification(db, effect, now)
         elif isinstance(effect, m.Authorize):

@@ -244,6 +244,11 @@ class Tick:
     """Time has passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClockSetBack:
+    """The clock shows less than it did: what it gave may lie ahead, and what was over may not be."""
+
+
 Event = (
     Initialized
     | Contributed
@@ -261,6 +266,7 @@ Event = (
     | TransactionFailed
     | Exhausted
     | Tick
+    | ClockSetBack
 )
 
 
@@ -274,6 +280,14 @@ class Send:
     kind: Tx
     task_id: str
     location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Take a transaction out of the outbox that has not been sent."""
+
+    kind: Tx
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,4 +321,4 @@ class Changed:
     after: Task
 
 
-Effect = Send | Notify | Authorize | Answer | Changed
+Effect = Send | Recall | Notify | Authorize | Answer | Changed

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from poco.states import Presence
 from poco.wire import Poll, WorkerInfo
@@ -16,6 +16,8 @@ from scheduler import tables as t
 
 #: Everybody is looked at this often; in between only those who were heard of.
 EVERYBODY_SECONDS = 1
+#: Clocks of processes on one database differ by less.
+AHEAD_SECONDS = 60
 #: Rows that one flush writes for liveness alone; those that changed in what they say are always written.
 FLUSH_ROWS = 1000
 
@@ -88,7 +90,7 @@ class Roll:
     def load(self, db: Connection, now: int) -> None:
         """Read all; nobody is blamed for the time in which the scheduler itself was away."""
         for row in db.execute(select(t.workers)).mappings():
-            last = row["last_seen"]
+            last = min(row["last_seen"], now)  # written by a clock that showed too much
             lost = row["presence"] == Presence.LOST
             self._seen[row["wallet"]] = _seen(row, last if lost else max(last, now))
 
@@ -97,7 +99,8 @@ class Roll:
 
         How long their polls are held open is not known here: their workers are believed `unknown_after` longer.
         """
-        recent = select(t.workers).where(t.workers.c.last_seen > now - 3 * self.unknown_after)
+        last_seen = t.workers.c.last_seen
+        recent = select(t.workers).where(last_seen > now - 3 * self.unknown_after, last_seen <= now + AHEAD_SECONDS)
         for row in db.execute(recent).mappings():
             with self._lock:
                 known = self._seen.get(row["wallet"])
@@ -106,6 +109,18 @@ class Roll:
                     self._heard.add(row["wallet"])
                     self._dirty.discard(row["wallet"])
                     self._stale.discard(row["wallet"])
+
+    def set_back(self, now: int) -> None:
+        """The clock shows less than it did: nobody was heard of later than now, or is believed for long unheard."""
+        with self._lock:
+            for wallet, seen in self._seen.items():
+                until = min(seen.until, now + self.unknown_after)
+                instants = (min(at, now) for at in (seen.last_seen, seen.heard_at, seen.faults_at))
+                last_seen, heard_at, faults_at = instants
+                self._seen[wallet] = replace(
+                    seen, last_seen=last_seen, heard_at=heard_at, faults_at=faults_at, until=until
+                )
+            self._written.clear()
 
     def look_again(self) -> None:
         """Let `turned` tell everybody's presence once more: another process has acted on it meanwhile."""
@@ -225,6 +240,7 @@ class Roll:
         return {
             "of": s.wallet,
             "heard": s.last_seen,
+            "latest": int(now) + AHEAD_SECONDS,
             "name": s.name,
             "platforms": list(s.platforms),
             "cpus": s.cpus,
@@ -293,6 +309,10 @@ _SILENT = frozenset({Presence.UNKNOWN, Presence.LOST})
 _COLUMNS = [c.name for c in t.workers.columns if c.name not in {"wallet", "next_seq"}]
 _WRITE = (
     update(t.workers)
-    .where(t.workers.c.wallet == bindparam("of"), t.workers.c.last_seen <= bindparam("heard"))
+    .where(
+        t.workers.c.wallet == bindparam("of"),
+        # what lies ahead was written by a clock that showed too much
+        or_(t.workers.c.last_seen <= bindparam("heard"), t.workers.c.last_seen > bindparam("latest")),
+    )
     .values({name: bindparam(name) for name in _COLUMNS})
 )

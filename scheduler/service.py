@@ -45,6 +45,7 @@ from scheduler.settings import Settings
 from scheduler.signals import Signals
 from scheduler.sms import Secrets
 from scheduler.standing import Standing
+from scheduler.steady import SteadyClock
 from scheduler.store import Store
 from scheduler.uploads import Uploads
 from scheduler.views import Views
@@ -84,7 +85,16 @@ class Scheduler:
             pool_name = f"{deployment.chain_id} {deployment.hub} {config.workerpool}"
             sharing.require_same(self.store, pool_name, config.files)
         roll = Roll(config.unknown_after, config.lost_after)
-        self.engine = Engine(self.store, roll, funds.Funds(self.chain, config.workerpool), wallet, owners=config.owners)
+        self.time = SteadyClock(self.chain.settings.block_age(deployment.chain_id))
+        self.chain.stale(self.time(), self.time.saw)
+        self.engine = Engine(
+            self.store,
+            roll,
+            funds.Funds(self.chain, config.workerpool),
+            wallet,
+            owners=config.owners,
+            clock=self.time,
+        )
         with self.store.read() as db:
             roll.load(db, self.engine.now())
             self.engine.bell.load(store.waiting_workers(db))
@@ -150,7 +160,7 @@ class Scheduler:
         config = self.services.settings.config
         return Duties(
             engine,
-            Watcher(engine, self.chain, config.workerpool, config.chain_poll_seconds),
+            Watcher(engine, self.chain, config.workerpool, config.chain_poll_seconds, self.time.saw),
             Outbox(engine, self.chain, engine.wallet, FeePolicy.of(config.fees)),
         )
 

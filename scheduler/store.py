@@ -20,8 +20,8 @@ from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
 from poco.wire import Notification
 from scheduler import tables as t
-from scheduler.core import wants_worker
-from scheduler.model import Notify, Replicate, Send, Task, Tx
+from scheduler.core import step, wants_worker
+from scheduler.model import ClockSetBack, Notify, Recall, Replicate, Send, Task, Tx
 from scheduler.postgres import Postgres, is_conflict
 from scheduler.rules import due
 from scheduler.sqlite import Sqlite
@@ -32,6 +32,7 @@ _TRIES = 6
 
 #: Rows in one statement (SQLite bounds its parameters).
 _CHUNK = 500
+_ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED)
 QUEUED, SENT, DONE, FAILED = "QUEUED", "SENT", "DONE", "FAILED"
 
 _TASK_FIELDS = [f.name for f in fields(Task) if f.name != "replicates"]
@@ -186,13 +187,26 @@ def due_tasks(db: Connection, now: int, limit: int) -> list[str]:
     return list(db.scalars(query))
 
 
+def misjudged(db: Connection, now: int) -> list[str]:
+    """Tasks that were looked at when the clock showed more than `now`: what they want, or when, is not kept so."""
+    query = select(t.tasks).where(t.tasks.c.status.not_in(_ENDED)).order_by(t.tasks.c.id)
+    rows = db.execute(query).mappings().all()
+    found = []
+    for row, task in zip(rows, load_tasks(db, rows), strict=True):
+        when = due(task, now)
+        late = when is not None and (row["due_at"] is None or row["due_at"] > when)
+        wanted = wants_worker(task, now) and not row["wanted"]
+        if late or wanted or step(task, ClockSetBack(), now)[0] != task:
+            found.append(task.id)
+    return found
+
+
 def tasks_of_worker(db: Connection, worker: str) -> list[tuple[str, Replicate]]:
     """(task id, replicate) of that worker in every task that has not ended."""
-    ended = (TaskStatus.COMPLETED, TaskStatus.FAILED)
     query = (
         select(t.replicates)
         .join(t.tasks, t.tasks.c.id == t.replicates.c.task_id)
-        .where(t.replicates.c.worker == worker, t.tasks.c.status.not_in(ended))
+        .where(t.replicates.c.worker == worker, t.tasks.c.status.not_in(_ENDED))
     )
     return [(row["task_id"], _replicate(row)) for row in db.execute(query).mappings()]
 
@@ -280,6 +294,18 @@ def queue_transactions(db: Connection, sends: Sequence[Send], now: int) -> None:
         chunk = sends[start : start + _CHUNK]
         rows = [{"task_id": x.task_id, "kind": x.kind.value, "location": x.location, **same} for x in chunk]
         db.execute(insert(t.outbox), rows)
+
+
+def recall(db: Connection, effect: Recall) -> None:
+    """Forget what waits to be sent; what was signed goes its way."""
+    o = t.outbox.c
+    db.execute(delete(t.outbox).where(o.task_id == effect.task_id, o.kind == effect.kind.value, o.status == QUEUED))
+
+
+def send_now(db: Connection, now: int, soon: int) -> None:
+    """Rows that wait for longer than until `soon` were put off by a clock that showed too much."""
+    o = t.outbox.c
+    db.execute(update(t.outbox).where(o.status == QUEUED, o.not_before > soon).values(not_before=now))
 
 
 # --- numbers and counts

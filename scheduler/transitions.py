@@ -26,6 +26,7 @@ OTHER_EVENTS = (
     "TransactionFailed",
     "Exhausted",
     "Tick",
+    "ClockSetBack",
 )
 REPORTS = tuple(f"reports {status.value}" for status in R)
 #: "rules": what state and clock require after any event (`scheduler.rules`).
@@ -90,7 +91,7 @@ TASK_NOOPS = (
     _noop("a result is there", {"Uploaded"}, [T.RESULT_UPLOADED]),
     _noop("it is new", {"RolledBack"}, [T.RECEIVED]),
     _noop("it concerns the replicate", {"Leased", "WorkerLost", "UploadRefused"}, T),
-    _noop("it concerns what is sent and awaited", {"TransactionFailed", "Exhausted", "Tick"}, T),
+    _noop("it concerns what is sent and awaited", {"TransactionFailed", "Exhausted", "Tick", "ClockSetBack"}, T),
 )
 
 _WORKING = (R.STARTED, R.APP_DOWNLOADED, R.DATA_DOWNLOADED, R.COMPUTING, R.COMPUTED, R.CONTRIBUTING)
@@ -158,7 +159,7 @@ REPLICATE_NOOPS = (
     _noop("it has revealed nothing, or the result is there", {"Uploaded"}, R),
     _noop("the chain never knew of it", {"RolledBack"}, [*PENDING_REPLICATE, *_GIVEN_UP]),
     _noop("it concerns the task; the rules follow", {"Initialized", "ConsensusReached", "Reopened", "Claimed"}, _ALL),
-    _noop("it concerns the task; the rules follow", {"TransactionFailed", "Exhausted", "Tick"}, _ALL),
+    _noop("it concerns the task; the rules follow", {"TransactionFailed", "Exhausted", "Tick", "ClockSetBack"}, _ALL),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,13 +43,22 @@ class Watcher(threading.Thread):
     Args:
         workerpool: whose deals are ours.
         poll_seconds: pause between two looks.
+        saw: told the newest block's time, where blocks come by themselves.
     """
 
-    def __init__(self, engine: Engine, chain: Chain, workerpool: str, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        chain: Chain,
+        workerpool: str,
+        poll_seconds: float,
+        saw: Callable[[int], None] = lambda _time: None,
+    ) -> None:
         super().__init__(name="watcher", daemon=True)
         self._engine = engine
         self._chain = chain
         self._pool = workerpool
+        self._saw = saw
         #: seconds between two looks
         self.pause = poll_seconds
         self._stopping = threading.Event()
@@ -107,7 +116,7 @@ class Watcher(threading.Thread):
             self.trouble = trouble
 
     def _read(self) -> None:
-        stale = self._chain.stale(time.time())
+        stale = self._chain.stale(time.time(), self._saw)
         if stale:
             raise PewError(f"out of service: {stale}", hint="the nodes do not follow the chain", code="OUT_OF_SERVICE")
         common = reorgs.agreed(self._engine, self._chain)

@@ -29,7 +29,7 @@ def events(state: m.Task) -> Iterator[m.Event]:
     """One of each kind, those of workers for A, votes for both."""
     mine, other = (result_hash(state.id, digest) for digest in DIGESTS)
     yield from (m.Initialized(), m.Claimed(), m.Finalized(None), m.Finalized("/ipfs/x", A, DIGESTS[0]))
-    yield from (m.RolledBack(), m.Reopened(), m.Exhausted(), m.Tick())
+    yield from (m.RolledBack(), m.Reopened(), m.Exhausted(), m.Tick(), m.ClockSetBack())
     yield from (m.Contributed(A, mine), m.Contributed(B, other))
     yield from (m.ConsensusReached(mine, 2 * T), m.ConsensusReached(other, 2 * T))
     yield from (m.Revealed(A, DIGESTS[0]), m.Revealed(B, DIGESTS[1]))

@@ -108,6 +108,8 @@ class Life(RuleBasedStateMachine):
             if isinstance(effect, m.Send):
                 assert not self.outbox, "one transaction at a time"
                 self.outbox.append(effect)
+            elif isinstance(effect, m.Recall):
+                self.outbox = [one for one in self.outbox if one.kind is not effect.kind]
             elif isinstance(effect, m.Notify):
                 replicate = self.task.replicate(effect.worker)
                 assert replicate is not None
@@ -219,6 +221,18 @@ class Life(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.now += seconds
         self.apply(m.Tick())
+
+    @rule(seconds=st.integers(1, 200))
+    def clock_jumps(self, seconds: int) -> None:
+        """It shows too much for a while."""
+        self.now += seconds
+        self.apply(m.Tick())
+        self.now -= seconds
+        self.apply(m.ClockSetBack())
+        if self.now <= 10 * T:
+            assert self.task.sent is not m.Tx.CLAIM
+            assert all(send.kind is not m.Tx.CLAIM for send in self.outbox)
+        assert all(max(r.since, r.leased_at) <= self.now for r in self.task.replicates)
 
     @invariant()
     def rules_rest(self) -> None:
