@@ -19,7 +19,7 @@ from sdk.progress import Progress
 
 if TYPE_CHECKING:
     from sdk.client import Client, Wish
-    from sdk.finder import Found
+    from sdk.finder import Found, Unregistered
     from sdk.preflight import Orders, Preflight
 
 
@@ -122,14 +122,30 @@ def _app(job: Job) -> Found:
     if isinstance(found, Found):
         return found
     what = f"{found.name} is not on chain yet: it would be pushed to {host} and registered as this wallet's app"
+    progress.say(f"{what}, {found.registration.words()}")
     if options["dry_run"]:
-        raise BadInputError(what, hint="without --dry-run that is done first; pew app register does it alone")
-    progress.say(what)
+        _price_unregistered(job, found)
     if not options["yes"]:
         if not sys.stdin.isatty():
             raise BadInputError("registering an app costs gas", hint="say --yes to agree")
         click.confirm("Push and register it?", abort=True, err=True)
     return deploy(client, found, host, progress.say)
+
+
+def _price_unregistered(job: Job, dapp: Unregistered) -> None:
+    """The end of a dry run of what is not on chain: the checks of a match are for later, the price is not."""
+    from poco.orders import AppOrder
+    from sdk.finder import Found
+    from sdk.inputs import collect
+
+    tasks = len(collect(job.options["files"])) if job.options["files"] else job.options["volume"]
+    asked = wish(Found(dapp.app, dapp.name, ""), job.options)
+    offer = job.client.best_orders(asked, AppOrder(dapp.app, 0, volume=tasks)).pool
+    total = offer.workerpoolprice * tasks
+    job.progress.say(f"cost: pool {show(offer.workerpoolprice)} x {tasks} = {show(total)}, and the gas of each deal")
+    data = {"registration": dapp.registration.as_json(), "tasks": tasks, "total_nrlc": total}
+    job.settings.show(data, ["nothing was sent (--dry-run)"])
+    raise click.exceptions.Exit(0)
 
 
 def wish(found: Found, options: dict[str, Any], urls: tuple[str, ...] = ()) -> Wish:

@@ -148,10 +148,12 @@ class Client:
         """
         return self._register("App", "app_registry", self._app(name, multiaddr, checksum))
 
-    def registered_app(self, name: str, multiaddr: str, checksum: str) -> str | None:
-        """Where this wallet has registered that image under that name; None where it has not."""
-        where, known = self._predict("App", "app_registry", self._app(name, multiaddr, checksum))
-        return where if known else None
+    def registered_app(self, name: str, multiaddr: str, checksum: str) -> tuple[str, Quote | None]:
+        """This wallet's address of that image under that name; what the registration costs, None where it is done."""
+        arguments = self._app(name, multiaddr, checksum)
+        where, known = self._predict("App", "app_registry", arguments)
+        registry = self.chain.contract("app_registry", self.chain.deployment.app_registry).functions
+        return where, None if known else quote(self._sending(), registry.createApp(*arguments))
 
     def _app(self, name: str, multiaddr: str, checksum: str) -> tuple[Any, ...]:
         image = parse_reference(multiaddr)

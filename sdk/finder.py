@@ -11,6 +11,7 @@ from poco.errors import BadInputError, PewError
 from poco.hexes import address
 from poco.orders import AppOrder
 from sdk.client import Client
+from sdk.quotes import Quote
 
 #: Uses of an app of one's own that one order of one's own is good for.
 OWN_VOLUME = 1_000_000
@@ -28,10 +29,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
-    """A dapp of this checkout, built, that is not on chain yet."""
+    """A dapp of this checkout, built, that is not on chain yet, or not in the registry: where it would be."""
 
+    app: str
     name: str
     root: Path
+    registration: Quote
 
 
 def find(
@@ -80,14 +83,14 @@ def _of_checkout(
     built = Builder(root, report).build(name)
     checksum = "0x" + built.digest.removeprefix("sha256:")
     image = f"{host}/{name}:{built.version}"
-    mine = client.registered_app(name, image, built.digest)
-    if mine is not None and _holds(image, checksum):
+    mine, registration = client.registered_app(name, image, built.digest)
+    if registration is None and _holds(image, checksum):
         return Found(mine, name, "this wallet's, the checkout's very image", _own(client, mine))
     for entry in client.book.all("app"):
         app = client.chain.app(entry.order.resource)
         if app.checksum == checksum:
             return Found(app.address, app.name, f"of {app.owner}, the checkout's very image", _own(client, app.address))
-    return Unregistered(name, root)
+    return Unregistered(mine, name, root, registration or Quote("push", 0, 0))
 
 
 def _of_book(client: Client, name: str, root: Path | None) -> Found:
