@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
+from dataclasses import replace
 
 from poco import ids
+from poco.errors import Cause
+from poco.hexes import address
 from poco.states import ChainTaskStatus
+from sdk.client import Wish
+from sdk.watch import Watcher, watch
 from tests.interop.journey import Journey, Step, expect
 from tests.interop.official import OfficialClient, Outcome
 
@@ -14,6 +20,7 @@ from tests.interop.official import OfficialClient, Outcome
 STANDARD = "0x" + "00" * 32
 #: What lets the client read tasks of several contributors; see docs/how-to/use-iexecs-own-client.md.
 REMEDY = "names.mjs"
+SECRET = "open sesame 27182"
 
 # --- work
 
@@ -158,6 +165,26 @@ def secret_refused(journey: Journey) -> Outcome:
     return Outcome(True, refused.seconds, {"refused": refused.error})
 
 
+def secret_never_given(journey: Journey) -> Outcome:
+    """A deal that asks for a secret all the same, made without the client: an error result, and not a word of it."""
+    started = time.monotonic()
+    journey.need("requester", "push-secret", "kept", "--secret-value", SECRET)
+    me = journey.local.client("me")
+    wish = Wish(app=address(journey.known["app"]), workerpool=journey.pool)
+    orders = me.best_orders(wish)
+    asking = {"iexec_args": "--top 3", "iexec_input_files": [journey.input_url], "iexec_secrets": {"1": "kept"}}
+    made = me.match(replace(orders, request=replace(orders.request, params=json.dumps(asking))))
+    watcher = Watcher(me.chain, me.chain.deal(made.deal_id), made.task_ids[0], made.block, me.service)
+    _, task = watch(watcher, timeout=120)
+    expect(task.status is ChainTaskStatus.COMPLETED, f"the task is {task.status.name}")
+    result = me.download(task.id, journey.local.run_dir / "secret")
+    expect(result.error is Cause.TASK_DESCRIPTION_INVALID, f"the result is {result.error or result.files}")
+    logs = [path for path in journey.local.stack.logs.rglob("*") if path.is_file()]
+    told = [path.name for path in logs if SECRET in path.read_text("utf-8", "replace")]
+    expect(not told and SECRET.encode() not in result.zip_path.read_bytes(), f"the secret is in {told or 'the result'}")
+    return Outcome(True, time.monotonic() - started, {"refused": str(result.error)})
+
+
 STEPS: dict[str, Step] = {
     "app run --watch": app_run,
     "deal show": deal_show,
@@ -174,4 +201,5 @@ STEPS: dict[str, Step] = {
     "requester push-secret, check-secret": requester_secret,
     "app push-secret, check-secret": app_secret,
     "app run --secret (refused)": secret_refused,
+    "a deal that asks for a secret (refused)": secret_never_given,
 }
