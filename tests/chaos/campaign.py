@@ -18,6 +18,7 @@ from typing import Any
 from ops.stack import Stack
 from tests.chaos import states
 from tests.chaos.audit import Auditor, Findings
+from tests.chaos.daemons import release
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.requester import HOPELESS, MISSING, LazyWorker, Requester, wait_until
 from tests.chaos.world import World
@@ -27,10 +28,14 @@ SELDOM = ("claim", "reopen", "FAILED", "DECLINED", "ABORTED", "LOST", "ERROR", "
 #: Nothing is killed at these while the node is: there is nobody who could wait.
 ONLY_SELF = "writing-"
 LONG_ROUND = 40
-STATE_PAUSE = (1.0, 3.0)
-FAULT_PAUSE = (0.5, 2.0)
+STATE_PAUSE = (0.5, 2.0)
+FAULT_PAUSE = (0.3, 1.5)
 CHECK_SECONDS = 3.0
 TIDY_SECONDS = 40
+SAY_SECONDS = 30.0
+#: A run with so many faults must have met every instant; where it has not, so many short rounds more are for those.
+LONG = 900
+MORE_ROUNDS, MORE_FAULTS = 3, 60
 Target = tuple[str, str]
 
 
@@ -51,6 +56,11 @@ class Totals:
     broken: list[str] = field(default_factory=list)
     deaths: int = 0
 
+    @property
+    def unmet(self) -> list[str]:
+        """Instants at which nothing was killed yet."""
+        return sorted(name for name in {*states.SCHEDULER, *states.WORKER} if not self.by_state[name])
+
     def as_dict(self, seconds: float) -> dict[str, Any]:
         names = {*states.SCHEDULER, *states.WORKER}
         return {
@@ -59,7 +69,8 @@ class Totals:
             "tasks": dict(self.ended), "restarts": self.deaths, "exits": dict(self.exits), "seconds": round(seconds),
             "left_out": sorted(self.left_out), "broken": self.broken,
             "found": {name: lines for name, lines in asdict(self.findings).items() if lines},
-            "unexpected": dict(self.errors.most_common(40)),
+            "unexpected": dict(self.errors.most_common(40)), "unmet": self.unmet,
+            "unmet_pairs": sorted(f"{name} ({who})" for name, who in self.wanted),
         }  # fmt: skip
 
 
@@ -141,7 +152,8 @@ class Round:
         names = states.WORKER if role == "worker" else states.SCHEDULER
         missing = sorted(one for one in self.totals.wanted if one[0] in names)
         self.world.random.shuffle(missing)
-        return missing
+        # of a name the last one counts: first itself, the node once that was met
+        return sorted(missing, key=lambda one: one[1] == "self" and not self.totals.by_state[one[0]])
 
     def _arm(self, all_of_them: bool) -> None:
         for daemon in self.world.daemons.values():
@@ -212,7 +224,12 @@ class Round:
     # what must hold
 
     def _look(self) -> None:
+        told = time.monotonic()
         while not self._over.wait(CHECK_SECONDS):
+            if time.monotonic() - told >= SAY_SECONDS:
+                told = time.monotonic()
+                left = f"{len(self.totals.unmet)} instants and {len(self.totals.wanted)} pairs not met yet"
+                self.say(f"{self.done} of {self.count} faults, {self.requester.ordered} tasks ordered; {left}")
             with suppress(Exception):  # while the node is away there is nothing to see
                 found = self.auditor.during()
                 if found.any():
@@ -275,16 +292,38 @@ class Plan:
     keep: bool
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, Any], Path | None]:
-    """The whole campaign; the report, and the folder of the round that failed."""
+def run(
+    plan: Plan, say: Callable[[str], None], save: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], Path | None]:
+    """The whole campaign; the report, and the folder of the round that failed.
+
+    Args:
+        save: told the report after each round, and when it is interrupted.
+    """
     began = time.monotonic()
     totals = Totals(plan.seed, all_targets())
-    number, failed = 0, None
-    while len(totals.faults) < plan.faults and failed is None:
-        number += 1
+    try:
+        failed = _rounds(plan, totals, say, lambda: save(totals.as_dict(time.monotonic() - began)))
+    finally:
+        save(totals.as_dict(time.monotonic() - began))
+    return totals.as_dict(time.monotonic() - began), failed
+
+
+def _rounds(plan: Plan, totals: Totals, say: Callable[[str], None], save: Callable[[], None]) -> Path | None:
+    """One round after the other; the folder of the one that failed."""
+    number = more = 0
+    failed: Path | None = None
+    while failed is None:
         count = min(plan.per_round, plan.faults - len(totals.faults))
+        if count <= 0:
+            if plan.faults < LONG or not totals.unmet or more == MORE_ROUNDS:
+                break
+            more, count = more + 1, MORE_FAULTS
+            say(f"not met yet: {', '.join(totals.unmet)}")
+        number += 1
         kind = plan.chains[(number - 1) % len(plan.chains)]
         where = plan.folder / f"round-{number}"
+        release(where)
         shutil.rmtree(where, ignore_errors=True)
         say(f"round {number}: {count} faults, {kind}, {plan.workers} workers, seed {plan.seed}")
         chance = random.Random(f"{plan.seed} {number}")
@@ -302,6 +341,5 @@ def run(plan: Plan, say: Callable[[str], None]) -> tuple[dict[str, Any], Path | 
         say(f"round {number}: {dict(totals.ended)} tasks so far, {totals.findings.counts()}, {totals.deaths} restarts")
         if failed is None and not plan.keep:
             shutil.rmtree(where, ignore_errors=True)
-    report = totals.as_dict(time.monotonic() - began)
-    report["missed"] = sorted(f"{name} ({who})" for name, who in totals.wanted)
-    return report, failed
+        save()
+    return failed

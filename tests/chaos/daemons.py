@@ -78,6 +78,14 @@ def mount(folder: Path) -> bool:
     return done.returncode == 0
 
 
+def release(folder: Path) -> None:
+    """Unmount what a campaign that was killed has left below a folder."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        source, where, *_ = line.split()
+        if source == "pew-chaos" and Path(where).is_relative_to(folder.resolve()):
+            subprocess.run(["umount", "-l", where], capture_output=True, check=False)
+
+
 def unmount(folder: Path) -> None:
     """Keep what is on it, for whoever looks at a failure."""
     kept = folder.with_name("kept")

@@ -14,7 +14,7 @@ from tests.chaos.world import World
 
 #: No outage is so long that an honest worker could not reveal in time (the window is 60 s).
 AWAY = (0.3, 3.0)
-LASTS = (1.0, 5.0)
+LASTS = (0.5, 4.0)
 CLOCK_JUMPS = (-3600.0, -120.0, -30.0, 20.0, 120.0, 3600.0)
 
 

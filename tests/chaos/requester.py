@@ -136,12 +136,16 @@ class Requester(threading.Thread):
 
 
 class LazyWorker(threading.Thread):
-    """Declines a task, takes another and is silent, then contributes a made-up result that it never reveals."""
+    """Declines a task, takes another and is silent, then contributes a made-up result that it never reveals.
+
+    That to a task of trust 1: alone it has consensus, and the task must be opened again.
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__(name="lazy worker", daemon=True)
         place: Any = SimpleNamespace(chain=world.chain, url=world.url, address=world.pool, secrets=set())
         self._worker = ScriptedWorker(place, world.wallets["lazy"], "lazy")
+        self._chain = world.chain
         self._over = threading.Event()
         self._acts = ["decline", "vanish", "contribute"]
 
@@ -158,8 +162,11 @@ class LazyWorker(threading.Thread):
             worker.join()
         for one in worker.poll(wait=2):
             if one["type"] == "START" and self._acts:
-                self._act(self._acts[0], one["task_id"])
-                self._acts.pop(0)
+                if self._acts[0] == "contribute" and self._chain.deal(one["data"]["deal_id"]).trust > 1:
+                    self._act("decline", one["task_id"])
+                else:
+                    self._act(self._acts[0], one["task_id"])
+                    self._acts.pop(0)
 
     def _act(self, act: str, task: str) -> None:
         if act == "decline":
