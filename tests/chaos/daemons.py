@@ -14,7 +14,7 @@ from chain.wallet import Wallet
 #: a disk that can be filled
 DISK_MB = 48
 #: a process that came back works that long before it is killed at random again
-SETTLED_SECONDS = 2.0
+SETTLED_SECONDS = 1.2
 
 
 @dataclass

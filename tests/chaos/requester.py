@@ -74,6 +74,7 @@ class Requester(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(0.3):
             try:
+                self._follow_sent()
                 self._forget_ended()
                 if self._rare:
                     self.order(self._rare[0])
@@ -93,6 +94,12 @@ class Requester(threading.Thread):
     def ask(self, kind: Kind) -> None:
         """Have this ordered next."""
         self._rare.append(kind)
+
+    def _follow_sent(self) -> None:
+        """What a node has lost is sent again: until then nothing after it is mined."""
+        sender = self.world.senders["requester"]
+        for lease in sender.book.open():
+            sender.look(lease)
 
     def _forget_ended(self) -> None:
         for one in sorted(self._open):

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ class Pool:
     market: Market
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    #: Python's arguments that begin a scheduler
+    command: Sequence[str] = ("-m", "scheduler")
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +180,7 @@ class Pool:
         path = self.configure(**changes)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scheduler", "--config", str(path)], stderr=log, cwd=ROOT
+                [sys.executable, *self.command, "--config", str(path)], stderr=log, cwd=ROOT
             )
         until(self._ready, 30)
 
