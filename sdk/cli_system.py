@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import get_completion_class
 
-from poco.errors import BadInputError
+from poco.errors import BadInputError, PewError
 
 _AS_IS = {"ignore_unknown_options": True}
 #: What each daemon cannot be without, beside its own code.
@@ -113,6 +114,9 @@ def _run_here(module: str, words: Sequence[str]) -> NoReturn:
             code="NO_CHECKOUT",
         )
     os.chdir(root)
+    done = subprocess.run([sys.executable, "-m", "ops.brownie_setup"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PewError(f"this checkout is not set up: {done.stderr.strip()[-300:]}", hint="run `make setup` in it")
     _become(module, words)
 
 

@@ -62,23 +62,71 @@ def arm_worker(local):
     subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
 
 
-def test_from_a_copy_to_a_paid_run(local, arm_worker, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def run(local, monkeypatch, capsys):
+    """`pew --json` in the terminal of a newcomer who has read `build/network/env`: what it says, or its error."""
     for line in (local.run_dir / "env").read_text().splitlines():
         name, _, value = line.removeprefix("export ").partition("=")
         if name != "PATH":
             monkeypatch.setenv(name, shlex.split(value)[0])
+
+    def call(*words, code=0):
+        capsys.readouterr()
+        ended = pew(["--json", *words])
+        said = capsys.readouterr()
+        assert ended == code, said.err
+        return json.loads(said.out) if code == 0 else said.err
+
+    return call
+
+
+def test_files_are_run_by_name_and_paid_once(local, tmp_path, monkeypatch, run):
+    """docs/how-to/run-a-task.md: a dapp that is not deployed, a folder, a stop before the note, a bad file."""
+    monkeypatch.chdir(ROOT)
+    given, output = tmp_path / "texts", tmp_path / "results"
+    given.mkdir()
+    golden = ROOT / "dapps" / "template" / "golden"
+    shutil.copy(golden / "input.txt", given / "one.txt")
+    (given / "two.txt").write_text("other words, other words")
+    words = ("run", "template", str(given), "--args", "--top 5", "--output", str(output))
+
+    assert run("account", "deposit", "10", "--dry-run")["gas"] > 21_000
+    assert run("account", "show")["escrow_nrlc"] == 0
+    run("account", "deposit", "10")
+    assert all(finding["ok"] for finding in run("doctor"))
+
+    planned = run(*words, "--dry-run")
+    assert (planned["total_nrlc"], planned["tasks"]) == (2 * RLC, 2)
+    assert planned["registration"]["gas"] > 100_000
+    assert not output.exists()
+    assert "say --yes" in run(*words, code=2)
+
+    begun = run(*words, "--yes", "--detach")["files"]
+    journal = output / ".pew-run.json"
+    noted = json.loads(journal.read_text())
+    for entry in noted["entries"]:
+        entry["deal"] = entry["task"] = ""
+    journal.write_text(json.dumps(noted))
+    done = run(*words, "--yes")["files"]
+    assert [(one["state"], one["deal"]) for one in done] == [("DONE", one["deal"]) for one in begun]
+    expected = (golden / "result.json").read_bytes()
+    assert (output / "one.txt" / "iexec_out" / "result.json").read_bytes() == expected
+    assert (output / "two.txt" / "iexec_out" / "result.json").read_bytes() != expected
+    assert run("account", "show")["escrow_nrlc"] == 8 * RLC
+
+    alone = ("run", "template", str(given / "two.txt"), "--args")
+    failed = run(*alone, "--top -1", "--output", str(tmp_path / "failed"), "--yes", code=1)
+    assert "1 of 1 files failed" in failed and "--retry-failed" in failed
+    assert "another arguments" in run(*words[:4], "--top 7", *words[5:], "--yes", code=2)
+    assert [worker["presence"] for worker in run("fleet", "status")["workers"]] == ["WAITING"] * 3
+
+
+def test_from_a_copy_to_a_paid_run(local, arm_worker, tmp_path, run):
     (tmp_path / "dapps").mkdir()
     for name in ("template", "layers"):
         shutil.copytree(ROOT / "dapps" / name, tmp_path / "dapps" / name)
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "cache").symlink_to(ROOT / "build" / "cache")
-
-    def run(*words):
-        capsys.readouterr()
-        code = pew(["--json", *words])
-        said = capsys.readouterr()
-        assert code == 0, said.err
-        return json.loads(said.out)
 
     run("dapp", "new", "bird-words", "--root", str(tmp_path))
     image = run("dapp", "push", "bird-words", "--root", str(tmp_path))["bird-words"]
