@@ -115,10 +115,13 @@ class Round:
             self.requester.ask(MISSING)
         bodies = (self._kill_at_states, self._do_faults, self._look)
         threads = [threading.Thread(target=self._safely, args=(body,), daemon=True) for body in bodies]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:  # interrupted: nothing more is done to what is being ended
+            self._over.set()
         return self._settle()
 
     def _safely(self, body: Callable[[], None]) -> None:
