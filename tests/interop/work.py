@@ -144,8 +144,9 @@ def storage_init(journey: Journey) -> Outcome:
 
 
 def requester_secret(journey: Journey) -> Outcome:
-    journey.need("requester", "push-secret", "login", "--secret-value", "open sesame")
-    outcome = journey.run("requester", "check-secret", "login")
+    name = f"login-{journey.name.replace(' ', '-')}"
+    journey.need("requester", "push-secret", name, "--secret-value", "open sesame")
+    outcome = journey.run("requester", "check-secret", name)
     expect(outcome.said["isSet"] is True, "it is not set")
     return outcome
 
@@ -161,7 +162,7 @@ def secret_refused(journey: Journey) -> Outcome:
     """A standard task that asks for a secret is refused by the client or the book, and never started."""
     words = ["app", "run", journey.known["app"], "--secret", "1=login", "--category", "0", "--force"]
     refused = journey.run(*words, "--tag", STANDARD)
-    expect(not refused.ok, "a standard task got a secret")
+    expect(not refused.ok and "non TEE" in refused.error, f"a standard task got a secret: {refused.error}")
     return Outcome(True, refused.seconds, {"refused": refused.error})
 
 
