@@ -20,7 +20,7 @@ from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
 from poco.wire import Notification
 from scheduler import tables as t
-from scheduler.core import step, wants_worker
+from scheduler.core import take, wants_worker
 from scheduler.model import ClockSetBack, Notify, Recall, Replicate, Send, Task, Tx
 from scheduler.postgres import Postgres, is_conflict
 from scheduler.rules import due
@@ -196,7 +196,7 @@ def misjudged(db: Connection, now: int) -> list[str]:
         when = due(task, now)
         late = when is not None and (row["due_at"] is None or row["due_at"] > when)
         wanted = wants_worker(task, now) and not row["wanted"]
-        if late or wanted or step(task, ClockSetBack(), now)[0] != task:
+        if late or wanted or take(task, ClockSetBack(), now)[0] != task:
             found.append(task.id)
     return found
 

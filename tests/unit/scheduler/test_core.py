@@ -16,7 +16,7 @@ from poco.wire import NotificationType as N
 from poco.wire import Verdict
 from scheduler import model as m
 from scheduler.core import PROGRESS, may_lease, step, wants_worker
-from scheduler.rules import LEASE_FACTOR, START_SECONDS, due, error_hash, upload_seconds
+from scheduler.rules import GONE_AFTER, LEASE_FACTOR, START_SECONDS, due, error_hash, upload_seconds
 
 A, B, C = (f"0x{n:040x}" for n in (10, 11, 12))
 DIGEST = "0x" + "ab" * 32
@@ -298,6 +298,23 @@ def test_claim_as_soon_as_the_final_deadline_has_passed(state: m.Task) -> None:
     assert state.status is TaskStatus.FAILED
     assert all(r.closed for r in state.replicates)
     assert due(state, 0) is None
+
+
+def test_a_deal_that_the_chain_took_back_for_good_ends_its_tasks() -> None:
+    """Its tasks cannot be initialized; past their end that is believed."""
+    state, _ = run(task(), m.Tick())
+    now = 0
+    for _ in range(2 * GONE_AFTER):
+        state, _ = run(state, m.TransactionFailed(m.Tx.INITIALIZE), now=now)
+        now = state.retry_at
+        assert now < 10 * T, "else it would have ended"
+        state, effects = run(state, m.Tick(), now=now)
+        assert (state.status, sent(effects)) == (TaskStatus.RECEIVED, [m.Tx.INITIALIZE])
+        if now > 9 * T:
+            break
+    state, _ = run(state, m.TransactionFailed(m.Tx.INITIALIZE), now=10 * T + 1)
+    assert state.status is TaskStatus.FAILED
+    assert run(state, m.Tick(), now=20 * T)[1] == []
 
 
 def test_the_contribution_deadline_frees_everybody() -> None:
