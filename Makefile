@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-energy: setup ## the energy gate against its rivals over years of sun; wri
 
 interop: engine setup ## iExec's own client against our services, our services on iExec's own contracts; build/bench/interop.json
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m tests.interop $(ARGS)
+
+rollout-rehearsal: engine setup ## the way to a testnet with everything that goes wrong there; build/bench/rollout.json
+	@brownie compile --all >/dev/null && DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m tests.rollout $(ARGS)
 
 bench-scale: engine setup ## 100, 1,000 and 5,000 simulated workers against one scheduler, and what a real worker costs; build/bench/scale.json
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.scale $(ARGS)

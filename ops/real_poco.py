@@ -72,8 +72,7 @@ def deploy_real(web3: Web3, deployer: str, categories: Sequence[tuple[str, str, 
     """
     rlc = deploy_rlc(web3, deployer)
     links = {LIBRARY: deploy_code(web3, deployer, _recorded(LIBRARY)["bytecode"])}
-    facets = {name: deploy_code(web3, deployer, _recorded(name)["bytecode"]) for name in DIAMOND_FACETS}
-    facets |= {name: deploy_code(web3, deployer, linked(_artifact(name), links)) for name in FACETS}
+    facets = {name: deploy_code(web3, deployer, creation_code(name, links)) for name in (*DIAMOND_FACETS, *FACETS)}
     cuts: list[tuple[str, int, list[bytes]]] = []
     taken: set[bytes] = set()
     for name, address in facets.items():
@@ -98,6 +97,13 @@ def deploy_real(web3: Web3, deployer: str, categories: Sequence[tuple[str, str, 
     for category in categories:
         send(hub.functions.createCategory(*category), deployer)
     return Poco(hub, rlc, registries["app"], registries["dataset"], registries["workerpool"])
+
+
+def creation_code(name: str, libraries: dict[str, str]) -> str:
+    """What `deploy_real` creates a contract with, before its arguments; `libraries`: address by name."""
+    alone = name in (*DIAMOND_FACETS, LIBRARY, "RLC", "DiamondInit")
+    code: str = _recorded(name)["bytecode"] if alone else linked(_artifact(name), libraries)
+    return code
 
 
 def deploy_rlc(web3: Web3, deployer: str) -> Any:

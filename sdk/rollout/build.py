@@ -69,7 +69,7 @@ class Artifact:
     def standard_input(self) -> dict[str, Any]:
         """The compiler's standard JSON input for this contract: its sources and settings, nothing else."""
         paths = sorted(self.data["allSourcePaths"].values())
-        sources = {self._source(path)[0]: {"content": self._source(path)[1]} for path in paths}
+        sources = {path: {"content": self._source(path)} for path in paths}
         compiler = self.data["compiler"]
         return {
             "language": "Solidity",
@@ -81,12 +81,17 @@ class Artifact:
             },
         }
 
-    def _source(self, path: str) -> tuple[str, str]:
-        """A file as it was compiled, which is not always as it is now."""
-        other = read(self.folder, Path(path).stem)
-        if other.data["sourcePath"] != path:
-            raise BadInputError(f"the build has no source of {path}", hint="brownie compile --all")
-        return path, str(other.data["source"])
+    def _source(self, path: str) -> str:
+        """A file of the project; BadInputError where it is not as it was compiled."""
+        compiled = self.folder / f"{Path(path).stem}.json"
+        try:
+            text = (self.folder.resolve().parent.parent / path).read_text()
+            data = json.loads(compiled.read_text()) if compiled.exists() else {}
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"cannot read {path}: {error}", hint=_HINT) from None
+        if data.get("sourcePath") == path and data["source"] != text:
+            raise BadInputError(f"{path} has changed since it was compiled", hint="take it back, or deploy what is new")
+        return text
 
 
 def read(folder: Path, name: str) -> Artifact:

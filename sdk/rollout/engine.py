@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from web3.exceptions import TransactionNotFound, Web3Exception
+from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception
 
 from chain.client import Chain, ChainUnreachableError
 from chain.deployment import Deployment
@@ -44,6 +44,10 @@ class State(StrEnum):
     #: it was mined, and a reorganisation took it back
     LOST = "lost"
     LEFT = "to do"
+
+
+class _TakenBackError(Exception):
+    """A reorganisation took away what a step stands on: begin again with the first."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,12 @@ class Rollout:
     def look(self) -> list[Seen]:
         """Every step with its state, as the chain shows it now."""
         addresses = self.addresses()
-        return [self._seen(step, addresses) for step in self.steps]
+        found, whole = [], True
+        for step in self.steps:
+            seen = self._seen(step, addresses, ask=whole)
+            found.append(seen)
+            whole = whole and (not step.creates or seen.state is State.DONE)
+        return found
 
     def quote(self, seen: list[Seen]) -> costs.Quote:
         """What the steps cost that are not on the chain."""
@@ -155,8 +164,11 @@ class Rollout:
         sender = Sender(self.chain, wallet, costs.policy(self.network), book=self.journal)
         self._patiently(lambda: self.quote(self.look()).require())
         for _ in range(_LOOKS):
-            for step in self.steps:
-                self._patiently(lambda step=step: self._do(step, sender))  # type: ignore[misc]
+            try:
+                for step in self.steps:
+                    self._patiently(lambda step=step: self._do(step, sender))  # type: ignore[misc]
+            except _TakenBackError:
+                continue
             if all(each.state in (State.DONE, State.FOUND) for each in self._patiently(self.look)):
                 break
         else:
@@ -206,7 +218,8 @@ class Rollout:
 
     # one step
 
-    def _seen(self, step: Step, addresses: Addresses) -> Seen:
+    def _seen(self, step: Step, addresses: Addresses, *, ask: bool = True) -> Seen:
+        """A step as it is; `ask`: all contracts are there, so that they can say whether it is done already."""
         entry = self.journal.entries.get(step.name)
         if not set(step.needs) <= set(addresses):
             return Seen(step, State.LEFT, entry)
@@ -214,7 +227,7 @@ class Rollout:
             return Seen(step, State.SENT, entry)
         if entry is not None and entry.mined and _same(entry, step.call(addresses)):
             return Seen(step, State.DONE if self._mined(entry) else State.LOST, entry)
-        if all(self._code(addresses[name]) for name in step.needs) and step.found(addresses):
+        if ask and step.found(addresses):
             return Seen(step, State.FOUND, entry)
         return Seen(step, State.LEFT, entry)
 
@@ -244,21 +257,16 @@ class Rollout:
             return False
         return bool(raw["status"])
 
-    def _code(self, where: str) -> bytes:
-        return bytes(self.chain.ask(lambda: self.chain.web3.eth.get_code(where)))  # type: ignore[arg-type]
-
     def _patiently(self, act: Callable[[], Any]) -> Any:
-        """Do it again while the nodes fail, and once more where a reorganisation took away what it stood on."""
-        end, pause, refused = time.monotonic() + PATIENCE_SECONDS, 0.5, 0
+        """Do it again while the nodes fail; _TakenBackError where a reorganisation took away what it stands on."""
+        end, pause = time.monotonic() + PATIENCE_SECONDS, 0.5
         while True:
             try:
                 return act()
-            except RevertedError:
-                refused += 1
-                lost = [each for each in self.look() if each.state is State.LOST]
-                if refused > 2 or not lost:
+            except (RevertedError, ContractLogicError):
+                if all(each.state is not State.LOST for each in self.look()):
                     raise
-                return None  # the next look sends those first
+                raise _TakenBackError from None
             except (ChainUnreachableError, Web3Exception) as error:
                 if time.monotonic() > end:
                     raise

@@ -95,6 +95,9 @@ class Network(Endpoints):
     owner: Account | None = None
     explorer: Explorer | None = None
     smoke: Smoke | None = None
+    wait_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        300, description="for one transaction; then `apply` leaves the rest to the next one"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Network:
@@ -112,11 +115,6 @@ class Network(Endpoints):
     def confirmations(self) -> int:
         """Blocks, its own included, until a transaction counts as mined."""
         return self.chain.depth(self.chain_id)
-
-    @property
-    def wait_seconds(self) -> float:
-        """How long `apply` waits for one transaction before it leaves the rest to the next run."""
-        return max(180.0, 3 * self.chain.stuck_seconds + 10 * self.block_seconds * self.confirmations)
 
 
 def load(name: str, folder: Path = FOLDER, rpc_urls: tuple[str, ...] = ()) -> Network:

@@ -42,7 +42,7 @@ _FACETS = (
     "IexecPocoAccessorsFacet",
     "IexecRelayFacet",
 )
-_ORIGINAL = ("Diamond", "IexecLibOrders_v5", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry", *_FACETS)
+ORIGINAL = ("Diamond", "IexecLibOrders_v5", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry", *_FACETS)
 _LOUPE_ABI = [
     {"type": "function", "name": "facetAddresses", "inputs": [], "outputs": [{"type": "address[]"}]},
 ]
@@ -128,7 +128,7 @@ def _settings(network: Network, chain: Chain, addresses: Addresses, deployer: st
 def _original(network: Network, chain: Chain) -> list[Check]:
     """iExec's contracts against the creation code of their records; facets as the hub itself names them."""
     assert network.attach is not None  # noqa: S101  (the caller's choice)
-    records = {name: record(network.attach.records, name) for name in _ORIGINAL}
+    records = {name: record(network.attach.records, name) for name in ORIGINAL}
     checks = []
     for name, entry in records.items():
         where = address(entry["address"])
