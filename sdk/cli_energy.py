@@ -83,7 +83,9 @@ def _chain(settings: Settings, ledger: Ledger, pool: str | None) -> tuple[dict[i
 
 @energy.command("plot")
 @click.argument("worker")
-@click.option("--span", type=click.Choice(["day", "month", "year"]), default="day", show_default=True)
+@click.option(
+    "--span", type=click.Choice(["day", "month", "year"]), default="day", show_default=True, help="What it shows."
+)
 @click.option("--date", help="A date in it, YYYY-MM-DD.  [default: what ends with the last full day]")
 @click.option("--output", type=click.Path(path_type=Path), help="SVG to write.  [default: energy-<span>.svg]")
 @json_option
@@ -100,7 +102,9 @@ def plot(settings: Settings, worker: str, span: str, date: str | None, output: P
 
 @energy.command("page")
 @click.argument("worker")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("energy.html"), show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("energy.html"), show_default=True, help="File to write."
+)
 @json_option
 @click.pass_obj
 def page(settings: Settings, worker: str, output: Path) -> None:

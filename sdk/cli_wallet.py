@@ -153,7 +153,9 @@ def change_password(settings: Settings, new_password_file: Path | None) -> None:
 @wallet.command()
 @click.argument("worker", type=ADDRESS)
 @click.option("--pool", type=ADDRESS, required=True, help="The pool that the worker works for.")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("operator.json"), show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("operator.json"), show_default=True, help="File to write."
+)
 @json_option
 @click.pass_obj
 def declare(settings: Settings, worker: str, pool: str, output: Path) -> None:
