@@ -19,7 +19,7 @@ SAME = (
 )
 AFTER = (
     *("deal show", "task show --watch --download", "task debug --logs", "deal claim", "task claim"),
-    *("storage init, check", "requester push-secret, check-secret", "app push-secret, check-secret"),
+    *("requester push-secret, check-secret", "app push-secret, check-secret"),
 )
 
 
@@ -32,6 +32,16 @@ def app_run(journey: Journey) -> Outcome:
     return Outcome(True, refused.seconds, {"refused": refused.error})
 
 
+def storage(journey: Journey) -> Outcome:
+    """Only Dropbox has tokens in 9; ipfs, the storage of results here, needs none."""
+    refused = journey.run("storage", "init", "ipfs", "--token", "a token")
+    expect("does not support authentication tokens" in refused.error, f"ipfs took a token: {refused.error}")
+    journey.need("storage", "init", "dropbox", "--token", "a token")
+    outcome = journey.run("storage", "check", "dropbox")
+    expect(outcome.said["isInitialized"] is True, "it is not initialized")
+    return outcome
+
+
 _ALL = {**commands.STEPS, **work.STEPS}
 STEPS: dict[str, Step] = {
     **{name: _ALL[name] for name in SAME},
@@ -42,5 +52,6 @@ STEPS: dict[str, Step] = {
     "orderbook workerpool": commands.orderbook_workerpool,
     "order cancel": commands.order_cancel,
     "app run (refused)": app_run,
+    "storage init, check (dropbox)": storage,
     **{name: _ALL[name] for name in AFTER},
 }
