@@ -193,10 +193,11 @@ def misjudged(db: Connection, now: int) -> list[str]:
     rows = db.execute(query).mappings().all()
     found = []
     for row, task in zip(rows, load_tasks(db, rows), strict=True):
-        when = due(task, now)
-        late = when is not None and (row["due_at"] is None or row["due_at"] > when)
-        wanted = wants_worker(task, now) and not row["wanted"]
-        if late or wanted or take(task, ClockSetBack(), now)[0] != task:
+        kept, when = row["due_at"], due(task, now)
+        late = when is not None and (kept is None or kept > when)
+        unwanted = wants_worker(task, now) and not row["wanted"]
+        looked_at_soon = kept is not None and kept <= now
+        if ((late or unwanted) and not looked_at_soon) or take(task, ClockSetBack(), now)[0] != task:
             found.append(task.id)
     return found
 

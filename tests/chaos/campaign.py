@@ -30,6 +30,8 @@ ONLY_SELF = "writing-"
 LONG_ROUND = 40
 STATE_PAUSE = (0.5, 2.0)
 FAULT_PAUSE = (0.3, 1.5)
+#: Faults that kill nobody who is not at work wait so long for those who are not.
+PATIENCE = 3.0
 CHECK_SECONDS = 3.0
 TIDY_SECONDS = 40
 SAY_SECONDS = 30.0
@@ -214,8 +216,9 @@ class Round:
         weights = {name: weight for name, (_, weight) in FAULTS.items()}
         self._over.wait(4)
         while not self._over.wait(chance.uniform(*FAULT_PAUSE)):
-            if not wait_until(lambda: self._over.is_set() or self._at_work(), 60, 0.1) or self._over.is_set():
-                continue
+            wait_until(lambda: self._over.is_set() or self._at_work(), PATIENCE, 0.1)
+            if self._over.is_set():
+                break
             name = first.pop() if first else chance.choices(list(weights), list(weights.values()))[0]
             fault = FAULTS[name][0](self.world)
             if fault is not None:
