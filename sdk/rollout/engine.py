@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception
+from web3.exceptions import BadFunctionCallOutput, ContractLogicError, TransactionNotFound, Web3Exception
 
 from chain.client import Chain, ChainUnreachableError
 from chain.deployment import Deployment
@@ -77,6 +77,23 @@ def open_chain(network: Network, log: Callable[..., None] | None = None) -> Chai
     chain = Chain(network.rpc_urls, nowhere, network.chain, log)
     chain.endpoints.check()
     return chain
+
+
+class StepSender(Sender):
+    """A sender whose finished steps keep their nonces: what a reorganisation took back is sent again as it was.
+
+    An empty transaction in its place, as a daemon sends it, would leave the later steps with the address of a contract
+    that can never be there.
+    """
+
+    book: Journal
+
+    def _fill_gaps(self) -> None:
+        lost = [e.sent for e in self.book.entries.values() if e.mined and not self.known(e.sent.tx_hash)]
+        for each in lost:
+            self.broadcast(each)
+        if not lost:
+            super()._fill_gaps()
 
 
 class Rollout:
@@ -161,7 +178,7 @@ class Rollout:
         """
         if wallet.address != self.deployer:
             raise BadInputError(f"the wallet is {wallet.address}'s, not {self.deployer}'s", hint="name the deployer's")
-        sender = Sender(self.chain, wallet, costs.policy(self.network), book=self.journal)
+        sender = StepSender(self.chain, wallet, costs.policy(self.network), book=self.journal)
         self._patiently(lambda: self.quote(self.look()).require())
         for _ in range(_LOOKS):
             try:
@@ -263,12 +280,11 @@ class Rollout:
         while True:
             try:
                 return act()
-            except (RevertedError, ContractLogicError):
-                if all(each.state is not State.LOST for each in self.look()):
-                    raise
-                raise _TakenBackError from None
-            except (ChainUnreachableError, Web3Exception) as error:
-                if time.monotonic() > end:
+            except (RevertedError, ChainUnreachableError, Web3Exception) as error:
+                contracts_said_so = isinstance(error, RevertedError | ContractLogicError | BadFunctionCallOutput)
+                if contracts_said_so and any(each.state is State.LOST for each in self.look()):
+                    raise _TakenBackError from None
+                if isinstance(error, RevertedError | ContractLogicError) or time.monotonic() > end:
                     raise
                 self.say(f"the nodes do not answer, waiting: {str(error)[:120]}")
                 time.sleep(pause)

@@ -17,7 +17,7 @@ from poco.orders import NO_DATASET, AppOrder
 from poco.params import DealParams
 from sdk.client import Client, Wish
 from sdk.rollout import costs
-from sdk.rollout.engine import Rollout
+from sdk.rollout.engine import Rollout, StepSender
 from sdk.rollout.network import Smoke
 from sdk.rollout.steps import pool_of
 from sdk.watch import Ending, Watcher, watch
@@ -50,7 +50,7 @@ def run(rollout: Rollout, wallet: Wallet, scheduler_url: str | None) -> dict[str
         raise BadInputError("the smoke test needs the pool's scheduler", hint="pew --scheduler http://host:port")
     chain = Chain(network.rpc_urls, deployment.load(rollout.file), network.chain)
     client = Client(chain, wallet, scheduler_url)
-    sender = Sender(chain, wallet, costs.policy(network), book=rollout.journal)
+    sender = StepSender(chain, wallet, costs.policy(network), book=rollout.journal)
     made = _ordered(rollout, sender) or _order(rollout, client, sender, wanted, pool)
     event = made.event("OrdersMatched").args
     deal = chain.deal(str(event["dealid"]))
