@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from poco.errors import PewError
 from worker.config import WorkerConfig, load
+
+_M_ARENA_MAX = -8  # of malloc.h
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,6 +81,7 @@ def run(config: WorkerConfig) -> int:
     from worker.loop import Loop
     from worker.runner.choose import WEAKER, choose
 
+    _be_small()
     where = deployment.load(config.deployment)
     key = wallet.load(config.keystore, wallet.read_password(config.password_file))
     log = Log(worker=config.name, wallet=key.address)
@@ -110,9 +116,23 @@ def run(config: WorkerConfig) -> int:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         log.info("started", platform=config.platform, runtime=chosen.name, slots=config.slots, pool=config.workerpool)
+        _settle()
         loop.run()
         journal.close()
     return 130 if interrupted else 0
+
+
+def _be_small() -> None:
+    """One heap for all threads, where the C library is glibc: most of them wait nearly always."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _settle() -> None:
+    """Give back what only the start has needed, where the C library can."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def status(config: WorkerConfig) -> int:
