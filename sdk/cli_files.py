@@ -31,6 +31,7 @@ def run_files(job: Job, found: Found) -> None:
     """All of it; a PewError where files failed, after the others' results are there."""
     client, options = job.client, job.options
     given = inputs.collect(options["files"])
+    inputs.require_size(client.service, given)
     where = client.chain.deployment
     terms = {"chain": where.chain_id, "hub": where.hub, "wallet": client.wallet.address, "app": found.app}
     bag = Bag(

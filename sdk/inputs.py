@@ -66,6 +66,18 @@ def _input(path: Path) -> Input:
         raise BadInputError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
 
 
+def require_size(service: Service, given: list[Input]) -> None:
+    """BadInputError where the scheduler would not take one of the files for its size."""
+    config = service.get("/config")
+    limit = config.get("max_result_bytes") if isinstance(config, dict) else None
+    largest = max(given, key=lambda one: one.size)
+    if isinstance(limit, int) and largest.size > limit:
+        raise BadInputError(
+            f"{largest.path} has {largest.size} bytes, {service.url} takes at most {limit}",
+            hint="put it on a server of your own and name its address: --input-file URL",
+        )
+
+
 def publish(service: Service, wallet: Wallet, chain_id: int, given: Input) -> str:
     """Send a file to the scheduler unless it has it; its address. Whoever knows the address can read the file.
 
