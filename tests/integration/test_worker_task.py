@@ -266,11 +266,20 @@ def test_a_refused_upload_is_told_and_may_be_asked_for_again(net: Net, workers: 
     scheduler.free(me)
     task_id = scheduler.start(me, net.deal("ok"))
     scheduler.reported(me, task_id, "REVEALED")
-    scheduler.refuse_uploads = 1
-    scheduler.tell(me, "UPLOAD", task_id)
-    update = scheduler.reported(me, task_id, "FAILED")
-    assert update.cause == "RESULT_UPLOAD_FAILED" and "another digest" in update.reason
+    reports = scheduler.members[me].reports
+    for status in (404, 409, 413):
+        before = len(reports)
+        scheduler.refuse_uploads = [status]
+        scheduler.tell(me, "UPLOAD", task_id)
+        scheduler.until(
+            lambda before=before: any(u.status == "FAILED" for t, u in reports[before:] if t == task_id),
+            "its complaint",
+        )
+        update = next(u for t, u in reports[before:] if t == task_id and u.status == "FAILED")
+        assert update.cause == "RESULT_UPLOAD_FAILED" and "another digest" in update.reason
+    assert net.chain.contribution(task_id, me).status is ContributionStatus.PROVED
     assert finish(net, worker, task_id)["result.txt"] == b"hello"
+    assert net.chain.account(me).locked == 0
 
 
 def test_two_workers_cannot_share_a_folder(net: Net, workers: Callable[..., Process]) -> None:

@@ -67,7 +67,8 @@ class PlayedScheduler:
         self.verdicts: dict[str, str] = {}
         self.fail: set[str] = set()
         self.uploads: dict[str, str] = {}
-        self.refuse_uploads = 0
+        #: statuses with which the next uploads are refused
+        self.refuse_uploads: list[int] = []
         #: refuse what is delivered before it is contributed, with this code; answer it with this place
         self.refuse_deliveries = ""
         self.false_location = ""
@@ -157,8 +158,11 @@ class PlayedScheduler:
         if path.startswith("/results/") and not body:
             return 200, {"offset": 0}
         if path.startswith("/results/") and self.refuse_uploads:
-            self.refuse_uploads -= 1
-            return 409, {"error": "OTHER_RESULT", "message": "the zip has another digest", "hint": ""}
+            return self.refuse_uploads.pop(0), {
+                "error": "OTHER_RESULT",
+                "message": "the zip has another digest",
+                "hint": "",
+            }
         if path.startswith("/results/"):
             cid = cid_of(hashlib.sha256(body).digest())
             (self.folder / cid).write_bytes(body)
