@@ -88,12 +88,22 @@ class StepSender(Sender):
 
     book: Journal
 
-    def _fill_gaps(self) -> None:
-        lost = [e.sent for e in self.book.entries.values() if e.mined and not self.known(e.sent.tx_hash)]
+    def resend(self) -> bool:
+        """Send what was mined and is not known any more; whether there was any."""
+        lost = [each.sent for each in self.book.entries.values() if each.mined and not self.known(each.sent.tx_hash)]
         for each in lost:
             self.broadcast(each)
-        if not lost:
+        return bool(lost)
+
+    def _fill_gaps(self) -> None:
+        if not self.resend():
             super()._fill_gaps()
+
+    def _nonce(self) -> int:
+        nonce = super()._nonce()
+        if any(each.mined and each.sent.nonce >= nonce for each in self.book.entries.values()):
+            raise _TakenBackError
+        return nonce
 
 
 class Rollout:
@@ -185,6 +195,9 @@ class Rollout:
                 for step in self.steps:
                     self._patiently(lambda step=step: self._do(step, sender))  # type: ignore[misc]
             except _TakenBackError:
+                self.say("a reorganisation took steps back")
+                self._patiently(sender.resend)
+                time.sleep(min(self.network.block_seconds, PAUSE_SECONDS))
                 continue
             if all(each.state in (State.DONE, State.FOUND) for each in self._patiently(self.look)):
                 break

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from web3 import Web3
 
 from chain import abi, deployment
-from chain.book import Prepared
 from ops import real_poco
 from ops.stack import Stack
 from poco.errors import PewError
-from poco.hexes import to_bytes
 from sdk.rollout.verify import ORIGINAL
+from tests.rollout import smoke
 from tests.rollout.explorer import KEY, LocalExplorer
 from tests.rollout.rig import OWNER, Rig
 
@@ -118,25 +113,9 @@ def _owner(rig: Rig, hub: str) -> str:
     return "0x" + str(raw)[-40:]
 
 
-def kill_at_match(rig: Rig) -> None:
-    """kill -9 once, when the chain has just taken the deal of the smoke test."""
-    left = [True]
-
-    def listen(method: str, params: Any) -> None:
-        if method != "eth_sendRawTransaction" or not left or rig.child is None:
-            return
-        if abi.function_of(Prepared("", to_bytes(params[0])).data) == "matchOrders":
-            left.clear()
-            with suppress(PewError):
-                rig.ask(method, *params)
-            os.kill(rig.child.pid, signal.SIGKILL)
-            raise ConnectionError
-
-    rig.node.listener = listen
-
-
 STEPS: dict[str, Callable[[Stack], None]] = {
     "plan, apply, hand over": plain,
     "verify byte code and sources": sources,
     "attach to iExec's hub": attach,
+    "one paid task": smoke.run,
 }

@@ -77,6 +77,8 @@ class Rig:
         self.url = start_anvil(stack, free_port(), name=name, extra=extra)
         self.node = FlakyRpc(self.url)
         self.child: subprocess.Popen[str] | None = None
+        #: of the pool, where one is asked
+        self.scheduler = ""
         (self.folder / "password").write_text("rehearsal")
         (self.folder / "password").chmod(0o600)
         self.wallet = keystores.create(self.folder / "wallet.json", "rehearsal", iterations=1024)
@@ -134,6 +136,7 @@ class Rig:
     def argv(self, command: str, *more: str) -> list[str]:
         keys = ["--wallet", str(self.folder / "wallet.json"), "--password-file", str(self.folder / "password")]
         where = ["--network", str(self.folder / "network.yaml"), "--folder", str(self.folder)]
+        keys += ["--scheduler", self.scheduler] if self.scheduler else []
         words = [sys.executable, "-m", "sdk.cli", "--json", *keys, "rollout", command, *where]
         return [*words, "--build", str(ROOT / "build" / "contracts"), *more]
 
