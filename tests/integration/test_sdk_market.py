@@ -345,7 +345,9 @@ def test_pew_on_a_chain(local, orders, image, tmp_path, capsys):
     after = run("account", "deposit", "1.5")
     assert after["escrow_nrlc"] - before["escrow_nrlc"] == 1_500_000_000
     assert run("account", "withdraw", "1500000000nRLC")["escrow_nrlc"] == before["escrow_nrlc"]
-    assert run("status")["chain"]["chain_id"] == 1337
+    planned = run("account", "deposit", "1.5", "--dry-run")
+    assert planned["function"] == "approveAndCall" and 50_000 < planned["gas"] < 200_000
+    assert run("account", "show") == {**before, "native_wei": run("account", "show")["native_wei"]}
     made = client(local, "requester").match(
         replace(orders, request=replace(orders.request, salt="0x" + "55" * 32, sign="0x"))
     )
@@ -358,7 +360,7 @@ def test_a_chain_that_was_started_anew(local, capsys):
     text["contracts"]["hub"] = "0x" + "00" * 19 + "07"
     other = local.run_dir / "other.json"
     other.write_text(json.dumps(text))
-    assert pew(["--rpc", local.rpc_url, "--deployment", str(other), "status"]) == 2
+    assert pew(["--rpc", local.rpc_url, "--deployment", str(other), "account", "show", "0x" + "11" * 20]) == 2
     assert "deploy again" in capsys.readouterr().err
 
 
@@ -377,3 +379,55 @@ def test_ctrl_c_ends_a_watch_with_130(local, orders, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "goes on" in err
+
+
+def test_orders_are_closed_by_their_owner_once(local, orders):
+    """What is closed cannot be matched, whoever has a copy."""
+    seller = client(local, "seller")
+    order = seller.sign(AppOrder(orders.app.app, 1, volume=7))
+    with pytest.raises(BadInputError, match="belongs to"):
+        client(local, "requester").close(order)
+    assert seller.close(order).gas_used > 21_000
+    assert local.chain.consumed(order.hash(local.chain.deployment.domain)) == 7
+    with pytest.raises(BadInputError, match="nothing is left"):
+        seller.close(order)
+    left = [problem.what for problem in client(local, "requester").preflight(replace(orders, app=order)).problems]
+    assert any("0 of" in what for what in left)
+
+
+def test_a_pools_terms_are_changed_by_its_owner(local, orders):
+    where = orders.pool.workerpool
+    with pytest.raises(BadInputError, match="belongs to"):
+        client(local, "seller").change_policy(where, 35, 5)
+    with pytest.raises(BadInputError, match="no terms"):
+        client(local, "pool").change_policy(where, 35, 101)
+    client(local, "pool").change_policy(where, 35, 5)
+    found = local.chain.workerpool(where)
+    assert (found.worker_stake_ratio, found.scheduler_reward_ratio) == (35, 5)
+    client(local, "pool").change_policy(where, 30, 1)
+
+
+def test_nothing_is_sent_that_is_not_approved(local, orders):
+    """The gas is told first; what is raised then keeps the transaction from being sent."""
+    told = []
+
+    class NotApprovedError(Exception):
+        pass
+
+    def approve(quote):
+        told.append(quote)
+        raise NotApprovedError
+
+    orders = replace(orders, request=replace(orders.request, salt="0x" + "77" * 32, sign="0x"))
+    me = Client(local.chain, local.wallets["requester"], approve=approve)
+    before = local.chain.block_number()
+    with pytest.raises(NotApprovedError):
+        me.deposit(RLC)
+    with pytest.raises(NotApprovedError):
+        me.match(orders)
+    assert [quote.function for quote in told] == ["approveAndCall", "matchOrders"]
+    assert local.chain.block_number() == before
+    quote = me.quote_match(orders)
+    assert quote.gas > 100_000 and quote.wei > 0
+    made = client(local, "requester").match(orders)
+    assert client(local, "requester").matched(made.deal_id).task_ids == made.task_ids
