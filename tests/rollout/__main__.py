@@ -78,17 +78,23 @@ def main(words: list[str] | None = None) -> int:
     """Run it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.rollout", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="faults and steps with this in their name")
-    parser.add_argument("--at-once", type=int, default=4, help="faults side by side (default: %(default)s)")
+    parser.add_argument("--at-once", type=int, default=4, help="so many side by side (default: %(default)s)")
     options = parser.parse_args(words)
     report = Report()
     try:
         with Stack(RUN) as stack:
-            for name, step in journey.STEPS.items():
-                if options.only in name:
-                    report.try_("steps", name, lambda step=step: step(stack))  # type: ignore[misc]
-            chosen = [(number, name) for number, name in enumerate(FAULTS) if options.only in name]
+            jobs: list[Callable[[], None]] = [
+                lambda name=name, step=step: report.try_("steps", name, lambda: step(stack))  # type: ignore[misc]
+                for name, step in journey.STEPS.items()
+                if options.only in name
+            ]
+            jobs += [
+                lambda number=number, name=name: fault(stack, report, number, name)  # type: ignore[misc]
+                for number, name in enumerate(FAULTS)
+                if options.only in name
+            ]
             with ThreadPoolExecutor(options.at_once) as pool:
-                list(pool.map(lambda pair: fault(stack, report, *pair), chosen))
+                list(pool.map(lambda job: job(), jobs))
     except PewError as error:
         print(f"error: {error.message}\nhint:  {error.hint}", file=sys.stderr)
         return error.exit_code
