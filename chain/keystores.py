@@ -70,7 +70,9 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(data, dict) or "crypto" not in {str(name).lower() for name in data}:
             raise ValueError
     except FileNotFoundError:
-        raise BadInputError(f"there is no keystore {path}", hint="pew wallet list shows those that there are") from None
+        raise BadInputError(
+            f"there is no keystore {path}", hint="make one: pew wallet new; pew wallet list shows those"
+        ) from None
     except IsADirectoryError:
         raise BadInputError(f"{path} is a folder", hint="name one of the keystores in it") from None
     except OSError as error:
