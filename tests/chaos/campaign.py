@@ -30,6 +30,8 @@ ONLY_SELF = "writing-"
 LONG_ROUND = 40
 STATE_PAUSE = (0.5, 2.0)
 FAULT_PAUSE = (0.3, 1.5)
+#: Instants that were not met at all are lain in wait for alone so long.
+FRESH_SECONDS = 4.0
 #: Faults that kill nobody who is not at work wait so long for those who are not.
 PATIENCE = 3.0
 CHECK_SECONDS = 3.0
@@ -160,11 +162,14 @@ class Round:
         # of a name the last one counts: first itself, the node once that was met
         return sorted(missing, key=lambda one: one[1] == "self" and not self.totals.by_state[one[0]])
 
-    def _arm(self, all_of_them: bool) -> None:
+    def _arm(self, waited: float | None) -> None:
+        """Lie in wait: for what is seldom alone (None), for names not met yet, and after a while for everything."""
         for daemon in self.world.daemons.values():
             points = self._seldom(daemon.role) if self.long else {}
-            if all_of_them and daemon.settled:
-                points |= dict(self._wanted(daemon.role) or self._some(daemon.role))
+            if waited is not None and daemon.settled:
+                wanted = self._wanted(daemon.role)
+                fresh = [one for one in wanted if one[0] not in points and not self.totals.by_state[one[0]]]
+                points |= dict((fresh if waited < FRESH_SECONDS else []) or wanted or self._some(daemon.role))
             daemon.arm(points)
 
     def _some(self, role: str) -> list[Target]:
@@ -177,7 +182,7 @@ class Round:
 
     def _kill_at_states(self) -> None:
         resume = 0.0
-        armed = False
+        armed: float | None = None
         rearm = 0.0
         while not self._over.wait(0.01):
             for daemon in self.world.daemons.values():
@@ -193,12 +198,13 @@ class Round:
                         self.world.node.start()
                 self.totals.wanted.discard((name, who))
                 self._count(Fault(f"kill-{'node' if who == 'node' else daemon.role}-at-state", daemon.name), name)
-                resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), False
-                self._arm(False)
+                resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), None
+                self._arm(None)
             now = time.monotonic()
-            if now >= resume and (not armed or now >= rearm) and self._at_work():
-                self._arm(True)
-                armed, rearm = True, now + 2
+            if now >= resume and (armed is None or now >= rearm) and self._at_work():
+                armed = now if armed is None else armed
+                self._arm(now - armed)
+                rearm = now + 2
 
     def _at_work(self) -> bool:
         """Whether the faults have something to hit: no more of them before what they hit last has come back."""
