@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="fixes the order of faults and orders (%(default)s)")
     parser.add_argument("--faults", type=int, default=1000, help="how many (%(default)s)")
-    parser.add_argument("--per-round", type=int, default=170, help="faults on one network (%(default)s)")
+    parser.add_argument("--per-round", type=int, default=200, help="faults on one network (%(default)s)")
     parser.add_argument(
         "--chain", choices=[*NODES, "both"], default="both", help="node; both: every fourth round Ganache"
     )
