@@ -1,0 +1,1 @@
+"""The documentation, run: every command of its pages."""
