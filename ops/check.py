@@ -32,9 +32,11 @@ PYTEST = [
     "no:pytest-brownie",
     "--durations=3",
     "--durations-min=5",
-    "--numprocesses=2",
     "--dist=loadfile",
+    "--no-loadscope-reorder",
 ]
+#: Tests that compute, and tests that wait for blocks, containers and other processes most of the time.
+COMPUTE, WAIT = "--numprocesses=2", "--numprocesses=3"
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
 TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance", "tests/e2e")
 NEEDS_ENGINE = frozenset({"integration", "e2e"})
@@ -70,10 +72,9 @@ def phases(left_out: str | None) -> list[Phase]:
         Phase("lint", "import boundaries", [str(COMMANDS / "lint-imports"), "--no-logo"]),
         Phase("lint", "slither", [str(COMMANDS / "python"), "-m", "ops.solidity_lint"]),
         Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"], brownie_ports()),
-        Phase("unit", "unit tests", [*PYTEST, "tests/unit", *select]),
-        Phase("integration", "integration tests", [*PYTEST, "tests/integration", *select]),
-        Phase("integration", "acceptance tests", [*PYTEST, "tests/acceptance", *select]),
-        Phase("e2e", "end-to-end test", [*PYTEST, "tests/e2e", *select]),
+        Phase("unit", "unit tests", [*PYTEST, COMPUTE, "tests/unit", *select]),
+        Phase("integration", "integration tests", [*PYTEST, WAIT, "tests/integration", "tests/acceptance", *select]),
+        Phase("e2e", "end-to-end test", [*PYTEST, COMPUTE, "tests/e2e", *select]),
     ]
 
 

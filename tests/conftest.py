@@ -11,7 +11,7 @@ from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parent
 OF_BROWNIE = {"contracts"}
-OF_PYTEST = {"unit", "integration", "acceptance", "e2e"}
+OF_PYTEST = {"unit", "integration", "acceptance", "e2e", "docs_run"}
 
 # The same examples in every run, so that a change is judged by what it changes; HYPOTHESIS_PROFILE=default explores.
 settings.register_profile("repeatable", derandomize=True)
@@ -35,3 +35,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     others = OF_PYTEST if config.pluginmanager.hasplugin("pytest-brownie") else OF_BROWNIE
     return True if top in others else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, so that no process is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from chain.client import Chain
 from chain.transactions import Sender
 from poco.hexes import to_bytes
@@ -21,6 +23,7 @@ from tests.integration.scheduler_pool import Market, Pool, until
 VOLUME = 90
 
 
+@pytest.mark.long
 def test_a_bag_is_begun_as_it_is_needed_and_given_back_together(hub: Chain, tmp_path: Path) -> None:
     market = Market(hub, tmp_path)
     pool = Pool(market, tmp_path)

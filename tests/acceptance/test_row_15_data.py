@@ -28,6 +28,7 @@ from tests.unit.worker.files_server import Answer, drip, serving
 pytestmark = [pytest.mark.docker, pytest.mark.chain]
 
 
+@pytest.mark.long
 def test_a_pool_lives_with_hostile_and_broken_sources(
     hub: Chain, registry: str, docker_client: docker.DockerClient, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from ops.postgres import Postgres
 from tests.integration.replicas import Replicas
 from tests.integration.scheduler_pool import until
 
-pytestmark = [pytest.mark.chain]
+pytestmark = [pytest.mark.chain, pytest.mark.long]
 
 
 def test_workers_that_change_between_processes_get_each_task_once(

@@ -16,6 +16,7 @@ from ops.console import ROOT
 
 @pytest.mark.docker
 @pytest.mark.chain
+@pytest.mark.long
 def test_every_row_is_measured(tmp_path: Path, docker_client: object) -> None:
     out = tmp_path / "scale.json"
     words = ["--sizes", "8", "--warm", "4", "--seconds", "6", "--tasks-per-worker", "6", "--poll-seconds", "2"]

@@ -11,7 +11,7 @@ import pytest
 
 from ops.console import ROOT
 
-pytestmark = [pytest.mark.docker, pytest.mark.chain]
+pytestmark = [pytest.mark.docker, pytest.mark.chain, pytest.mark.long]
 
 
 def test_ten_faults_cost_nobody_anything(tmp_path: Path) -> None:

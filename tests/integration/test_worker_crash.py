@@ -16,7 +16,7 @@ from ops.console import ROOT
 from poco.states import ContributionStatus
 from tests.integration.worker_net import PRICE, RLC, Process, finish, network, processes
 
-pytestmark = [pytest.mark.docker, pytest.mark.chain]
+pytestmark = [pytest.mark.docker, pytest.mark.chain, pytest.mark.long]
 
 #: The worker, with a kill -9 of itself at each point that was not killed at before.
 CRASHING = """
