@@ -1,6 +1,6 @@
 """Commands of the documentation that other tests run: which command, and which file runs it.
 
-A command that no pattern here matches is typed on a real network by tests/docs_run/test_pages.py.
+A command that no entry here fits is typed on a real network by the pages' own run (tests/docs_run/test_pages.py).
 """
 
 from __future__ import annotations
@@ -10,25 +10,74 @@ from dataclasses import dataclass
 
 from tests.docs_run.pages import Command
 
+_NEWCOMER = "tests/e2e/test_newcomer.py"
+_LEDGER = "tests/integration/test_energy_ledger.py"
+_CLIENT = "tests/interop/work.py"
+_MACHINE = "tests/docs_run/test_machine.py"
+
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Commands that match `pattern` (of all pages, or those whose path matches `page`) are run by each of `by`.
+    """Commands that match `pattern`, of the pages whose path begins with `page`.
 
-    `by` are files of tests, of the integration or of the set-up, each with a word that must stand in it.
+    `by`: the files that run them, each with words that stand in it. `not_here`: why no test can run them as they are.
     """
 
     pattern: str
     by: dict[str, str]
     page: str = ""
+    not_here: str = ""
 
     def fits(self, command: Command) -> bool:
-        return re.search(self.page, command.page) is not None and re.fullmatch(self.pattern, command.text) is not None
+        return command.page.startswith(self.page) and re.fullmatch(self.pattern, command.text) is not None
 
 
 TABLE = (
-    # the set-up of a machine
-    Elsewhere(r"apt-get update && apt-get install -y git make python3 python3-venv", {"ops/setup.py": "venv"}),
+    # a machine
+    Elsewhere(r"(apt-get update && )?(sudo )?apt-get install (-y )?[a-z0-9. -]+", {_MACHINE: "apt-get"}),
+    Elsewhere(r"git clone <this repository> .*", {_MACHINE: '"clone"'}),
+    Elsewhere(r"make (setup|engine|test)", {".ci/run": "make test", "Makefile": "test: setup"}),
+    Elsewhere(r"make demo", {"tests/e2e/test_demo.py": "scripts.demo", "Makefile": "-m scripts.demo"}),
+    Elsewhere(r"make network", {"tests/e2e/test_docs.py": "scenes.SHORT", "Makefile": "-m scripts.network"}),
+    Elsewhere(
+        r"\.venv/bin/python -m pytest -p no:pytest-brownie tests/unit/.*", {"ops/check.py": '"no:pytest-brownie"'}
+    ),
+    Elsewhere(r"\.venv/bin/brownie test tests/contracts/.*", {"ops/check.py": '"brownie"), "test"'}),
+    # the worker's image, and a Pi
+    Elsewhere(r"make worker-image", {_NEWCOMER: "worker_image.build", "Makefile": "-m scripts.worker_image"}),
+    Elsewhere(r"\.venv/bin/python -m scripts\.worker_image --push \S+", {_NEWCOMER: ".push(built"}),
+    Elsewhere(r"docker run -d --name pew-worker .*", {_NEWCOMER: '"docker", "run"'}),
+    Elsewhere(
+        r"(python3 -m venv /opt/pew/venv|(/opt/pew/venv|\.venv)/bin/pip install --require-hashes .*)",
+        {"tests/integration/test_worker_image.py": '"--require-hashes"'},
+    ),
+    Elsewhere(r"sudo (raspi-config|usermod) .*", {}, not_here="Raspberry Pi OS alone has it"),
+    # a worker with sensors
+    Elsewhere(r"python -m worker --config worker\.yaml", {"scripts/localstack.py": '"-m", "worker"'}),
+    Elsewhere(
+        r"python -m worker (status|doctor) --config .*",
+        {"tests/integration/test_duty.py": 'tell("doctor")'},
+        "docs/how-to/iot-device.md",
+    ),
+    Elsewhere(r"python -m worker export .*", {"tests/integration/test_duty.py": '"export"'}),
+    Elsewhere(r'pew run 0x<.*> --input-file "sensor://.*', {"tests/integration/test_duty.py": "sensor://weather"}),
+    # energy: a ledger of more than a day
+    Elsewhere(r"pew energy verify 0x\S+", {_LEDGER: '"energy", "verify"'}),
+    Elsewhere(r"pew energy verify ledger\.jsonl --offline", {"tests/unit/sdk/test_energy.py": '"--offline"'}),
+    Elsewhere(r"pew energy (plot|page) .*", {"tests/unit/sdk/test_energy.py": '"plot"'}),
+    Elsewhere(r"pew run .*--green.*", {_LEDGER: "tag=GREEN"}),
+    # iExec's own client
+    Elsewhere(r"npm install iexec@8\.24\.0", {"tests/interop/client/package.json": "8.24.0"}),
+    Elsewhere(r"npx iexec (wallet|account) .*", {"tests/interop/commands.py": '"wallet", "create"'}),
+    Elsewhere(r"npx iexec (app run|deal show|task debug) .*", {_CLIENT: '"debug"'}),
+    Elsewhere(r"(NODE_OPTIONS=.* )?npx iexec task show .*", {_CLIENT: "REMEDY"}),
+    # a testnet
+    Elsewhere(
+        r"pew .*rollout (plan|apply|status|verify) .*",
+        {"tests/rollout/journey.py": 'rig.run("plan")', "tests/integration/test_rollout.py": "Rig("},
+    ),
+    # programs that fail on purpose
+    Elsewhere(r"pew run 0x\.\. --args fail --yes", {"tests/integration/test_sdk_market.py": "APP_COMPUTE_FAILED"}),
 )
 
 

@@ -1,9 +1,10 @@
-"""A reader of one page: types its commands in their order, with the ports and addresses of the network that is there."""
+"""A reader of one page: types its commands in their order, with the ports and addresses of the network there is."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from chain import deployment
 from chain.client import Chain
 from ops.console import ROOT
-from ops.ports import HOST, answers
+from ops.ports import HOST
 from scripts.localstack import Ports
 from tests.docs_run.pages import Command, File, read, steps
 from tests.docs_run.shell import Ended, Shell
@@ -50,7 +51,7 @@ class Network:
         return self.folder / "wallets" / f"{name}.json"
 
     def status(self) -> dict[str, object]:
-        with urllib.request.urlopen(f"http://{HOST}:{self.ports.scheduler}/status", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{HOST}:{self.ports.scheduler}/status", timeout=10) as answer:
             return dict(json.load(answer))
 
     def end(self, name: str, number: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
@@ -68,8 +69,10 @@ def make_checkout(folder: Path) -> Path:
     own = {"dapps", "build", "deployments", ".git", "reports"}
     folder.mkdir()
     for entry in ROOT.iterdir():
-        if entry.name not in own:
+        if entry.is_dir() and entry.name not in own:
             (folder / entry.name).symlink_to(entry)
+        elif entry.is_file():
+            shutil.copy(entry, folder)
     for name in ("dapps", "deployments"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "build").mkdir()
@@ -88,27 +91,28 @@ class Reader:
         home: a home of the reader's own.
         env: variables that an earlier page has set.
         hooks: what happens outside the terminal after a command that matches: a wallet is given money.
+        other: variables for one command, of somebody else whom the page speaks to.
     """
 
     def __init__(
-        self, network: Network, page: str, home: Path, env: dict[str, str], hooks: dict[str, Callable[[Reader, Ended], None]]
-    ) -> None:
+        self, network: Network, page: str, home: Path, *, env: dict[str, str],
+        hooks: dict[str, Callable[[Reader, Ended], None]], other: Callable[[Network, Command], dict[str, str]],
+    ) -> None:  # fmt: skip
         home.mkdir(parents=True, exist_ok=True)
-        self.network, self.page, self.home, self.hooks = network, page, home, hooks
+        self.network, self.page, self.home, self.hooks, self.other = network, page, home, hooks, other
         self.shell = Shell(network.checkout, home, env)
         self.bound: dict[str, str] = {}
         self.log: list[str] = []
+        self.typed = 0
 
-    def type_all(self, leave_out: Callable[[Command], bool]) -> int:
-        """Every step of the page that no other test runs; how many commands were typed."""
-        typed = 0
+    def type_all(self, leave_out: Callable[[Command], bool]) -> None:
+        """Every step of the page that no other test runs; `typed` counts the commands."""
         for step in steps(self.page, read(self.page)):
             if isinstance(step, File):
                 (self.network.checkout / step.name).write_text(self.filled(step.text))
             elif not leave_out(step):
                 self.type(step)
-                typed += 1
-        return typed
+                self.typed += 1
 
     def type(self, command: Command) -> None:
         """One command; DocumentationError where it ends otherwise than the page says."""
@@ -117,7 +121,8 @@ class Reader:
         if LASTING.match(command.text):
             self._begin(command, text)
             return
-        ended = self.shell.run(text)
+        given = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.other(self.network, command).items())
+        ended = self.shell.run(f"{given} {text}".lstrip())
         self.log.append(f"{time.monotonic() - started:6.1f} s  [{ended.code}]  {command}\n{ended.output}")
         refused = any(line.startswith("error:") for line in command.shown)
         if (ended.code != 0) is not refused:
@@ -154,7 +159,7 @@ class Reader:
         process = self.network.running[name] = self.shell.background(text, log)
         ready: Callable[[], bool] = {
             "up": (self.network.folder / "env").is_file,
-            "scheduler": lambda: answers(self.network.second),
+            "scheduler": lambda: _is_well(self.network.second),
             "worker": lambda: '"started"' in log.read_text(),
         }[name]
         end = time.monotonic() + 180
@@ -176,6 +181,14 @@ class Reader:
         for name, placeholder in (("task", "TASK"), ("deal", "DEAL"), ("app", "0x..app"), ("pool", "0x..pool")):
             for real_id in re.findall(rf"\b{name} ({HEX})", ended.output):
                 self.bound[placeholder] = real_id
+
+
+def _is_well(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _alike(shown: str, output: str) -> bool:

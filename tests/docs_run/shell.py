@@ -44,7 +44,7 @@ class Shell:
         self._state.write_text("\n".join([*lines, f"cd {shlex.quote(str(folder))}"]) + "\n")
         self._home = home
 
-    def run(self, text: str, seconds: float = 180) -> Ended:
+    def run(self, text: str, seconds: float = 240) -> Ended:
         """Run one command to its end; TimeoutError with what it printed where it does not come."""
         child, terminal = self.start(text)
         output, end = "", time.monotonic() + seconds
@@ -93,7 +93,7 @@ class Shell:
     def start(self, text: str) -> tuple[int, int]:
         """Begin a command; its process and the terminal that it talks to."""
         state = shlex.quote(str(self._state))
-        keep = f'{{ export -p; printf "cd %q\\n" "$PWD"; }} > {state}'
+        keep = f'{{ export -p; declare -f; printf "cd %q\\n" "$PWD"; }} > {state}'
         script = f". {state}\n{text}\ncode=$?\n{keep}\nexit $code"
         child, terminal = pty.fork()
         if child == 0:
