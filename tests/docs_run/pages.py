@@ -1,8 +1,8 @@
 """The commands of the documentation, in the one form that its pages keep to.
 
 A command is a line `$ ...` of a fenced block without a language, gone on with a backslash at the end of a line; a
-comment may follow it. What comes below it, up to the next command, is what it prints, shortened. A YAML block whose first
-line is `# name.yaml` is that file. Blocks with other languages, and blocks without a `$ ` line, hold no command.
+comment may follow it. What comes below it, up to the next command, is what it prints, shortened. A YAML block whose
+first line is `# name.yaml` is that file. Blocks with other languages, and blocks without a `$ ` line, hold no command.
 """
 
 from __future__ import annotations

@@ -20,6 +20,11 @@ ANSWERS = {r"\[y/N\]: ?$": "y", r"(Password of|Repeat for confirmation|New passw
 
 _TERMINAL = {"TERM": "dumb", "NO_COLOR": "1", "LANG": "C.UTF-8", "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
 
+#: Variables that say how this machine reaches the world; no other reaches the terminal.
+_OF_THE_MACHINE = re.compile(
+    r"PATH$|DOCKER_HOST$|(UV|PIP|SSL|npm_config)_|REQUESTS_CA_BUNDLE$|\w+_proxy$", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -88,7 +93,8 @@ class Shell:
             )  # fmt: skip
 
     def _clean(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self._home), **_TERMINAL}
+        machine = {name: value for name, value in os.environ.items() if _OF_THE_MACHINE.match(name)}
+        return {**machine, "HOME": str(self._home), **_TERMINAL}
 
     def start(self, text: str) -> tuple[int, int]:
         """Begin a command; its process and the terminal that it talks to."""
