@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e test-docs dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-integration: setup ## tests with a real Ganache, Docker Engine and registry
 
 test-e2e: setup ## one run of everything
 	@exec .venv/bin/python -m ops.check e2e
+
+test-docs: engine setup ## every command of the documentation on a real network, as it is written
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m pytest -q -p no:pytest-brownie tests/docs_run
 
 test-claims: setup ## 100,000 tasks on PostgreSQL and on SQLite, schedulers killed meanwhile: each to one worker (ARGS="--claims 5000")
 	@exec .venv/bin/python -m benchmarks.claims $(ARGS)

@@ -113,21 +113,18 @@ def hidden(page: str, text: str) -> list[str]:
 
 def _commands(block: Block) -> Iterator[Command]:
     text, begun, shown, going_on = "", 0, list[str](), False
-    for offset, line in enumerate(block.lines):
+    for offset, line in enumerate([*block.lines, "$ "]):
         if going_on:
             text = f"{text} {line.strip()}"
         elif line.startswith("$ "):
             if text:
-                yield Command(block.page, begun, text, tuple(shown))
-            text, begun, shown = without_comment(line.removeprefix("$ ")), block.line + offset, []
+                yield Command(block.page, begun, without_comment(text), tuple(shown))
+            text, begun, shown = line.removeprefix("$ "), block.line + offset, []
         else:
-            if text:
-                shown.append(line)
+            shown.append(line)
             continue
         going_on = text.endswith("\\")
         text = text.removesuffix("\\").rstrip()
-    if text:
-        yield Command(block.page, begun, text, tuple(shown))
 
 
 def without_comment(line: str) -> str:
