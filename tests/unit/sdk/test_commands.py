@@ -85,25 +85,6 @@ def test_every_command_stands_in_the_reference():
         assert f"`pew {name}" in text, name
 
 
-def test_commands_of_the_docs_exist():
-    """Every `pew` line of a code block: the command is there and has the options."""
-    found, seen = dict(commands()), 0
-    for path in sorted((ROOT / "docs").rglob("*.md")):
-        for line in re.findall(r"^\$ pew (.*)$", path.read_text(), re.MULTILINE):
-            words = [word for word in line.partition("#")[0].split() if word]
-            while words and words[0] in {"--rpc", "--deployment", "--scheduler", "--wallet", "--password-file"}:
-                words = words[2:]
-            words = words[1:] if words[:1] == ["--json"] else words
-            name = ()
-            while words and (*name, words[0]) in found:
-                name = (*name, words.pop(0))
-            assert name or words == ["--help"], (path, line)
-            known = {o for p in (*found[name].params, *root.params) for o in p.opts} if name else {"--help"}
-            assert {w.partition("=")[0] for w in words if re.match("--[a-z]", w)} <= known | {"--help"}, (path, line)
-            seen += 1
-    assert seen > 15
-
-
 def test_the_exit_codes_are_those_of_the_reference(place, capsys, monkeypatch):
     text = (ROOT / "docs" / "reference" / "sdk.md").read_text()
     rows = dict(TABLE.findall(text[text.index("<!-- exit codes -->") : text.index("<!-- /exit codes -->")]))
