@@ -173,7 +173,7 @@ def test_a_disk_bomb_overshoots_little(bench: Make, record_property: Callable[[s
     assert bomb.fails("disk").cause is Cause.OUTPUT_TOO_LARGE
     over = usage(bomb.folder.out, 10_000).size / MB - LIMITS.output_mb
     record_property("overshoot_mb", over)
-    assert over < 200, "ended by: the watch"
+    assert over < 1000, "ended by: the watch"
 
 
 @pytest.mark.parametrize("runtime", [pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)], indirect=True)
