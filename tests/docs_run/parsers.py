@@ -23,8 +23,12 @@ BECOMES = {"up": "scripts.network", "demo": "scripts.demo", "worker": "worker", 
 _PLACEHOLDERS = ((r"0x<[^>]*>|0x\.\.\w*|0x\.\.\.", ADDRESS), (r"\b(TASK|DEAL)\b", ID))
 
 
-class _ParsedError(Exception):
-    """A parser took the line."""
+class ParsedError(Exception):
+    """A parser took the line; which."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
 
 
 def trouble(text: str) -> str | None:
@@ -79,7 +83,7 @@ def _other(module: str, words: Sequence[str]) -> str | None:
     with parsing_only(words), redirect_stderr(said):
         try:
             main()
-        except _ParsedError:
+        except ParsedError:
             return None
         except SystemExit as error:
             return said.getvalue().strip() if error.code else None
@@ -93,7 +97,7 @@ def parsing_only(words: Sequence[str]) -> Iterator[None]:
 
     def parse(parser: argparse.ArgumentParser, args: Sequence[str] | None = None, namespace: object = None) -> object:
         real(parser, args, namespace)
-        raise _ParsedError
+        raise ParsedError(parser)
 
     argparse.ArgumentParser.parse_args = parse  # type: ignore[assignment,method-assign]
     sys.argv = ["program", *words]
