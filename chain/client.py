@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from eth_abi.abi import decode
@@ -58,7 +58,11 @@ class Chain:
         self.endpoints = Endpoints(urls, deployment.chain_id, self.settings, self.log)
         self.web3 = Web3(self.endpoints)
         self.hub = self.contract("hub", deployment.hub)
-        self.rlc = self.contract("rlc", deployment.rlc)
+
+    @cached_property
+    def rlc(self) -> Any:
+        """The token's contract."""
+        return self.contract("rlc", self.deployment.rlc)
 
     @property
     def confirmations(self) -> int:
@@ -67,7 +71,8 @@ class Chain:
 
     def contract(self, kind: str, where: str) -> Any:
         """The web3 contract of one of `abi.CONTRACTS` at an address."""
-        return self.web3.eth.contract(address=Web3.to_checksum_address(where), abi=abi.load(kind))
+        functions = [entry for entry in abi.load(kind) if entry["type"] == "function"]
+        return self.web3.eth.contract(address=Web3.to_checksum_address(where), abi=functions)
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Run a request; ChainUnreachableError when no node answers it."""

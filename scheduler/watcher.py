@@ -35,6 +35,8 @@ TASKS_TOGETHER = 500
 EVENTS_TOGETHER = 50
 #: Looks begin so far apart, seconds: workers' reports ask for them too.
 LOOK_SECONDS = 0.05
+#: A chain that has not moved is read again after so long.
+STILL_SECONDS = 0.5
 
 
 class Watcher(threading.Thread):
@@ -74,6 +76,8 @@ class Watcher(threading.Thread):
         self._fresh: list[tuple[int, float]] = []
         #: logs of those blocks that were dealt with: (block, its hash, index)
         self._taken: set[tuple[int, str, int]] = set()
+        #: the chain's end as it was read last, and when
+        self._end: tuple[str, float] | None = None
         #: whether everything up to the chain's end has been read at least once
         self.caught_up = False
 
@@ -119,6 +123,11 @@ class Watcher(threading.Thread):
         stale = self._chain.stale(time.time(), self._saw)
         if stale:
             raise PewError(f"out of service: {stale}", hint="the nodes do not follow the chain", code="OUT_OF_SERVICE")
+        began = time.monotonic()
+        end = self._chain.block()[1]
+        if self._end is not None and self._end[0] == end and began - self._end[1] < STILL_SECONDS:
+            return
+        self._end = None
         common = reorgs.agreed(self._engine, self._chain)
         self.block = common
         first = self._again_from(common)
@@ -141,6 +150,8 @@ class Watcher(threading.Thread):
                 self._fresh.append((self.block + 1, time.monotonic()))
                 self.block = last
             first = last + 1
+            if last_hash == end:
+                self._end = end, began
 
     def _again_from(self, common: int) -> int:
         """The first block to read: what was read just now is read again, its logs may have come late."""
