@@ -45,18 +45,21 @@ def last_common(known: Sequence[tuple[int, str]], same: Callable[[int, str], boo
     return known[high][0] if high < len(known) else None
 
 
-def agreed(engine: Engine, chain: Chain) -> int:
-    """The last block read that is still part of the chain; what came after it is rolled back."""
+def agreed(engine: Engine, chain: Chain, end: tuple[int, str]) -> int:
+    """The last block read that is still part of the chain; what came after it is rolled back.
+
+    Args:
+        end: number and hash of the chain's newest block.
+    """
     start = chain.deployment.block - 1
     with engine.store.read() as db:
         said = store.get_meta(db, "block")
         newest = db.execute(_KNOWN.limit(1)).first()
     if said is None:
         return start
-    head = chain.block_number()
 
     def same(number: int, block_hash: str) -> bool:
-        return number <= head and chain.block(number)[1] == block_hash
+        return (number, block_hash) == end or (number < end[0] and chain.block(number)[1] == block_hash)
 
     if newest is not None and same(newest.number, newest.hash):
         return int(newest.number)

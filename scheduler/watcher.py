@@ -26,15 +26,16 @@ from scheduler.engine import Engine
 from scheduler.log import log
 from scheduler.reorgs import meaning
 
-#: Nodes may know a block before they know its logs: it is read again for so long.
+#: Nodes may know a block before they know its logs: it is read again for so long, and for a report for a moment.
 RECHECK_SECONDS = 10.0
+REPORT_SECONDS = 1.0
 #: So many blocks are read again at the start.
 RECHECK_BLOCKS = 8
 #: Tasks of a new deal, and events, in one write to the store.
 TASKS_TOGETHER = 500
 EVENTS_TOGETHER = 50
 #: Looks begin so far apart, seconds: workers' reports ask for them too.
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.03
 #: A chain that has not moved is read again after so long.
 STILL_SECONDS = 0.5
 
@@ -65,6 +66,8 @@ class Watcher(threading.Thread):
         self.pause = poll_seconds
         self._stopping = threading.Event()
         self._reading = threading.Lock()
+        #: whether the next look is to read again all that was read not long ago
+        self._widely = threading.Event()
         #: when the last look began, monotonic
         self._began = -math.inf
         #: why the chain cannot be read now; empty where it can
@@ -83,6 +86,7 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         while not self._stopping.is_set():
+            self._widely.set()
             self.look()
             self._stopping.wait(self.pause)
 
@@ -123,16 +127,17 @@ class Watcher(threading.Thread):
         stale = self._chain.stale(time.time(), self._saw)
         if stale:
             raise PewError(f"out of service: {stale}", hint="the nodes do not follow the chain", code="OUT_OF_SERVICE")
-        began = time.monotonic()
-        end = self._chain.block()[1]
-        if self._end is not None and self._end[0] == end and began - self._end[1] < STILL_SECONDS:
-            return
-        self._end = None
-        common = reorgs.agreed(self._engine, self._chain)
-        self.block = common
-        first = self._again_from(common)
-        self._taken = {log for log in self._taken if first <= log[0] <= common}
+        began, widely = time.monotonic(), self._widely.is_set()
         head = self._chain.block_number()
+        end = self._chain.block(head)[1]
+        still = self._end is not None and self._end[0] == end and began - self._end[1] < STILL_SECONDS
+        if still and not widely:
+            return
+        self._widely.clear()
+        self._end = None
+        common = reorgs.agreed(self._engine, self._chain, (head, end))
+        self.block = common
+        first = self._again_from(common, RECHECK_SECONDS if widely else REPORT_SECONDS)
         while first <= head and not self._stopping.is_set():
             found = self._reader.read(first, head)
             if found is None:
@@ -153,13 +158,15 @@ class Watcher(threading.Thread):
             if last_hash == end:
                 self._end = end, began
 
-    def _again_from(self, common: int) -> int:
-        """The first block to read: what was read just now is read again, its logs may have come late."""
+    def _again_from(self, common: int, seconds: float) -> int:
+        """The first block to read: what was read for the first time within `seconds` is read again."""
+        now = time.monotonic()
         if not self.caught_up:
-            self._fresh = [(common + 1 - RECHECK_BLOCKS, time.monotonic())]
-        oldest = time.monotonic() - RECHECK_SECONDS
-        self._fresh = [(block, at) for block, at in self._fresh if at > oldest and block <= common]
-        first = min((block for block, _ in self._fresh), default=common + 1)
+            self._fresh = [(common + 1 - RECHECK_BLOCKS, now)]
+        self._fresh = [(block, at) for block, at in self._fresh if at > now - RECHECK_SECONDS and block <= common]
+        oldest = min((block for block, _ in self._fresh), default=common + 1)
+        self._taken = {log for log in self._taken if oldest <= log[0] <= common}
+        first = min((block for block, at in self._fresh if at > now - seconds), default=common + 1)
         return max(min(first, common + 1), self._chain.deployment.block)
 
     # --- events
