@@ -65,12 +65,19 @@ def _program(name: str, module: str) -> Iterator[str]:
     rows = []
     for action in actions:
         if isinstance(action, argparse._SubParsersAction):
-            rows += [(choice.dest, choice.help or "") for choice in action._choices_actions]
+            rows += [
+                (_subcommand(each.dest, action.choices[each.dest]), each.help or "") for each in action._choices_actions
+            ]
             continue
         value = "" if action.nargs == 0 else f" {action.metavar or (action.dest or '').upper()}"
         said = formatter._expand_help(action) if action.help else ""
-        rows.append((", ".join(action.option_strings) + value if action.option_strings else action.dest, said))
+        named = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+        rows.append((", ".join(action.option_strings) + value if action.option_strings else f"[{named}]", said))
     yield from _table(rows)
+
+
+def _subcommand(name: str, parser: argparse.ArgumentParser) -> str:
+    return " ".join([name, *(each.dest.upper() for each in parser._actions if not each.option_strings)])
 
 
 def _parser(module: str) -> argparse.ArgumentParser:
