@@ -223,14 +223,16 @@ def _run_problems(
         has = ", ".join(map(str, offered))
         hint = "build and push it for the pool's architectures too (pew dapp push), or take another pool"
         return [Problem(f"the image is for {has}; the pool's workers are {there}", hint)], []
+    can = "can run this image"
     if asks(orders.request.tag, GREEN):
+        can += " and are net positive"
         if chain.deployment.energy_ledger is None:
             return [Problem("this network has no energy ledger: nobody can take a green task", "leave --green out")], []
         ledger = EnergyLedger(chain)
         able = [wallet for wallet in able[:MAX_SCORES] if ledger.is_green(wallet, orders.pool.workerpool)]
     weights = [weight(chain.score(wallet)) for wallet in able[:MAX_SCORES]]
     if not would_agree(Tally(max(orders.request.trust, 1)), weights):
-        what = f"trust {orders.request.trust} needs more workers than can run this image in the pool ({len(able)})"
+        what = f"trust {orders.request.trust} needs more workers than {can} in the pool ({len(able)})"
         return [Problem(what, "ask for less trust, or take a larger pool")], []
     return [], []
 

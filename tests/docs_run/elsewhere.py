@@ -65,7 +65,7 @@ TABLE = (
     Elsewhere(r"pew energy verify 0x\S+", {_LEDGER: '"energy", "verify"'}),
     Elsewhere(r"pew energy verify ledger\.jsonl --offline", {"tests/unit/sdk/test_energy.py": '"--offline"'}),
     Elsewhere(r"pew energy (plot|page) .*", {"tests/unit/sdk/test_energy.py": '"plot"'}),
-    Elsewhere(r"pew run .*--green.*", {_LEDGER: "tag=GREEN"}),
+    Elsewhere(r"pew run \S+ \S+ --green", {_LEDGER: "tag=GREEN"}),
     # iExec's own client
     Elsewhere(r"npm install iexec@8\.24\.0", {"tests/interop/client/package.json": "8.24.0"}),
     Elsewhere(r"npx iexec (wallet|account) .*", {"tests/interop/commands.py": '"wallet", "create"'}),
