@@ -332,6 +332,7 @@ class World:
             if daemon.mounted:
                 unmount(daemon.data)
         self._files.shutdown()
+        self._files.server_close()
 
     def errors(self) -> dict[str, int]:
         """How often each unexpected thing stands in the daemons' logs."""
