@@ -148,11 +148,12 @@ class Endpoints(JSONBaseProvider):
         if method not in _READS:
             return self._first(self._nodes[:1], method, params)
         began = time.monotonic()
-        for pause in _AGAIN_SECONDS:
+        for number, pause in enumerate(_AGAIN_SECONDS):
             try:
                 return self._read(method, params)
             except EndpointsError:
-                if time.monotonic() - began > PATIENCE_SECONDS:
+                # a node may lose one request and answer all others
+                if number > 0 and time.monotonic() - began > PATIENCE_SECONDS:
                     raise
                 time.sleep(pause)
         return self._read(method, params)
