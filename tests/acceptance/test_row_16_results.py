@@ -26,6 +26,7 @@ from chain.client import Chain
 from ops.console import ROOT
 from poco.result import cid_of, on_chain_location
 from poco.states import ChainTaskStatus
+from poco.transfers import Piece, content_range, repr_digest
 from sdk.service import Service, ServiceError
 from tests.integration.scheduler_pool import Market, Pool, ScriptedWorker, digest_of, result_zip, until
 from tests.relay import Relay
@@ -115,6 +116,29 @@ def test_both_sides_die_and_the_upload_goes_on(pool: Pool, tmp_path: Path) -> No
     assert said == f"/ipfs/{cid}" == finished(pool, task)
     assert incoming(pool) == 0
     _is_served(pool, cid, content)
+
+
+def test_all_bytes_are_there_and_nobody_has_checked_them(pool: Pool, tmp_path: Path) -> None:
+    """As a kill leaves it between the last byte and the check."""
+    output = os.urandom(MB)
+    content = result_zip(output)
+    archive = tmp_path / "result.zip"
+    archive.write_bytes(content)
+    worker, task = revealed(pool, "unchecked", output)
+    headers = {
+        "Authorization": str(worker.http.headers["Authorization"]),
+        "Repr-Digest": repr_digest(hashlib.sha256(content).digest()),
+        "Content-Range": content_range(Piece(0, len(content) - 1, len(content))),
+    }
+    sent = requests.put(f"{pool.url}/results/{task}", data=content[:-1], headers=headers, timeout=30)
+    assert sent.status_code == 200, sent.text
+    (partial,) = (pool.folder / "data/results/.incoming").iterdir()
+    with partial.open("ab") as file:
+        file.write(content[-1:])
+    assert incoming(pool) == len(content)
+    said = uploading(pool, worker, pool.url, task, archive).communicate(timeout=30)[0].strip()
+    assert said == finished(pool, task)
+    assert incoming(pool) == 0
 
 
 def _is_served(pool: Pool, cid: str, content: bytes) -> None:
