@@ -12,8 +12,8 @@ from types import TracebackType
 class Relay:
     """Passes connections on to a port of this machine.
 
-    `up` and `down` count bytes; once `most_up` (or `most_down`) of one connection have passed it stalls, or is cut
-    where `cutting` says so.
+    `up` and `down` count bytes; once `most_up` (or `most_down`) of one connection have passed it stalls until the relay
+    ends, which cuts it, or is cut at once where `cutting` says so.
     """
 
     def __init__(self, port: int) -> None:
@@ -56,7 +56,7 @@ class Relay:
             while data := source.recv(16_384):
                 while passed >= getattr(self, f"most_{way}") and not self.cutting and not self._over.is_set():
                     time.sleep(0.01)
-                if passed >= getattr(self, f"most_{way}") and self.cutting:
+                if passed >= getattr(self, f"most_{way}"):
                     break
                 sink.sendall(data)
                 passed += len(data)
