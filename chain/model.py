@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from poco.deadlines import Deadlines, of_deal
 from poco.hexes import ZERO_ADDRESS
+from poco.ids import task_id
 from poco.states import ChainTaskStatus, ContributionStatus
 
 
@@ -47,6 +48,11 @@ class Deal:
     @property
     def has_callback(self) -> bool:
         return self.callback != ZERO_ADDRESS
+
+    @property
+    def task_ids(self) -> tuple[str, ...]:
+        """Its tasks, by rising index."""
+        return tuple(task_id(self.id, self.bot_first + n) for n in range(self.bot_size))
 
     def deadlines(self, reference_seconds: int) -> Deadlines:
         return of_deal(self.start, reference_seconds)

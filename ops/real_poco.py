@@ -19,25 +19,10 @@ from web3 import Web3
 from ops.console import ROOT
 from poco.errors import PewError
 from poco.hexes import ZERO_ADDRESS
+from poco.original import DIAMOND_FACETS, FACETS, LIBRARY
 
 PACKAGE = ROOT / "node_modules" / "@iexec" / "poco"
 NETWORK = "arbitrum"
-LIBRARY = "IexecLibOrders_v5"
-#: The facets of the deployment on Arbitrum, beside those of the diamond pattern.
-FACETS = (
-    "IexecAccessorsABILegacyFacet",
-    "IexecCategoryManagerFacet",
-    "IexecConfigurationExtraFacet",
-    "IexecConfigurationFacet",
-    "IexecERC20Facet",
-    "IexecEscrowTokenFacet",
-    "IexecOrderManagementFacet",
-    "IexecPoco1Facet",
-    "IexecPoco2Facet",
-    "IexecPocoAccessorsFacet",
-    "IexecRelayFacet",
-)
-DIAMOND_FACETS = ("DiamondCutFacet", "DiamondLoupeFacet", "OwnershipFacet")
 REGISTRIES = {"app": "AppRegistry", "dataset": "DatasetRegistry", "workerpool": "WorkerpoolRegistry"}
 GAS_LIMIT = 12_000_000
 

@@ -157,11 +157,9 @@ def deal() -> None:
 @click.pass_obj
 def show_deal(settings: Settings, deal_id: str) -> None:
     """What the chain says of a deal and its tasks."""
-    from poco.ids import task_id
-
     chain = settings.chain()
     found = chain.deal(deal_id)
-    tasks = [task_id(found.id, found.bot_first + n) for n in range(found.bot_size)]
+    tasks = found.task_ids
     states = [chain.task(one).status.name for one in tasks]
     data = {**asdict(found), "tasks": [{"id": t, "status": s} for t, s in zip(tasks, states, strict=True)]}
     settings.show(data, _deal_lines(found, tasks, states))
@@ -173,11 +171,9 @@ def show_deal(settings: Settings, deal_id: str) -> None:
 @click.pass_obj
 def tasks_of_deal(settings: Settings, deal_id: str) -> None:
     """The tasks of a deal: state, workers that contributed, last deadline."""
-    from poco.ids import task_id
-
     chain = settings.chain()
     found = chain.deal(deal_id)
-    tasks = [chain.task(task_id(found.id, found.bot_first + n)) for n in range(found.bot_size)]
+    tasks = [chain.task(one) for one in found.task_ids]
     rows = [["index", "task", "state", "contributed", "until"]]
     for n, one in enumerate(tasks):
         contributed, until = str(len(one.contributors)), _instant(one.final_deadline)
@@ -203,7 +199,7 @@ def _task_json(found: Task) -> dict[str, Any]:
     return {**asdict(found), "status": found.status.name, "results": found.results.decode("utf-8", "replace")}
 
 
-def _deal_lines(found: Deal, tasks: list[str], states: list[str]) -> list[str]:
+def _deal_lines(found: Deal, tasks: tuple[str, ...], states: list[str]) -> list[str]:
     prices = [["", "address", "price"], ["app", found.app.pointer, show(found.app.price)]]
     if found.has_dataset:
         prices.append(["dataset", found.dataset.pointer, show(found.dataset.price)])

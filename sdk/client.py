@@ -14,7 +14,6 @@ from chain.transactions import Receipt, Sender
 from chain.wallet import Wallet
 from oci.reference import digest_of_checksum
 from oci.reference import parse as parse_reference
-from poco import ids
 from poco.amounts import show
 from poco.errors import BadInputError
 from poco.hexes import ZERO_ADDRESS, ZERO_BYTES32, address, bytes32, to_bytes
@@ -293,8 +292,7 @@ class Client:
     def matched(self, deal_id: str, block: int | None = None) -> Matched:
         """A deal that exists: its tasks; `block` is where to start reading its events, sought where None."""
         deal = self.chain.deal(deal_id)
-        tasks = tuple(ids.task_id(deal_id, deal.bot_first + n) for n in range(deal.bot_size))
-        return Matched(deal_id, tasks, block_before(self.chain, deal.start) if block is None else block)
+        return Matched(deal_id, deal.task_ids, block_before(self.chain, deal.start) if block is None else block)
 
     def quote_match(self, orders: Orders) -> Quote:
         """What the gas of the match will cost."""

@@ -11,7 +11,6 @@ from typing import Any
 from chain.abi import TASK_EVENTS
 from chain.client import Chain
 from chain.model import Deal, Event, Task
-from poco import ids
 from poco.errors import BadInputError, PewError
 from poco.hexes import address
 from poco.states import ChainTaskStatus, ReplicateStatus
@@ -243,7 +242,7 @@ def locate(chain: Chain, task_id: str, deal_id: str | None = None) -> tuple[Deal
             hint="check the id; a new task appears on chain when its pool starts it (pew deal show <deal>)",
         )
     deal = chain.deal(found)
-    if task_id not in [ids.task_id(deal.id, deal.bot_first + n) for n in range(deal.bot_size)]:
+    if task_id not in deal.task_ids:
         raise BadInputError(f"task {task_id} does not belong to deal {deal.id}", hint="pew deal show lists its tasks")
     return deal, block_before(chain, deal.start)
 

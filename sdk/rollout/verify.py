@@ -10,6 +10,7 @@ from web3.exceptions import ContractLogicError, Web3Exception
 
 from chain.client import Chain
 from poco.hexes import address
+from poco.original import DIAMOND_FACETS, FACETS, LIBRARY
 from sdk.rollout import build
 from sdk.rollout.build import Match
 from sdk.rollout.explorer import Submission, submit
@@ -25,24 +26,9 @@ _VIEWS = {
     "datasetregistry": "DatasetRegistry",
     "workerpoolregistry": "WorkerpoolRegistry",
 }
-#: iExec's contracts behind the hub and beside it, by the names of their records.
-_FACETS = (
-    "DiamondCutFacet",
-    "DiamondLoupeFacet",
-    "OwnershipFacet",
-    "IexecAccessorsABILegacyFacet",
-    "IexecCategoryManagerFacet",
-    "IexecConfigurationExtraFacet",
-    "IexecConfigurationFacet",
-    "IexecERC20Facet",
-    "IexecEscrowTokenFacet",
-    "IexecOrderManagementFacet",
-    "IexecPoco1Facet",
-    "IexecPoco2Facet",
-    "IexecPocoAccessorsFacet",
-    "IexecRelayFacet",
-)
-ORIGINAL = ("Diamond", "IexecLibOrders_v5", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry", *_FACETS)
+_FACETS = (*DIAMOND_FACETS, *FACETS)
+#: iExec's contracts behind the hub and beside it.
+ORIGINAL = ("Diamond", LIBRARY, "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry", *_FACETS)
 _LOUPE_ABI = [
     {"type": "function", "name": "facetAddresses", "inputs": [], "outputs": [{"type": "address[]"}]},
 ]

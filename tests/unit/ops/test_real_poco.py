@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ops import real_poco
-from ops.real_poco import FACETS, LIBRARY, linked, published_abi, selectors
+from ops.real_poco import linked, published_abi, selectors
 from poco.errors import PewError
+from poco.original import FACETS, LIBRARY
 
 
 def test_selectors_with_tuples_receive_and_fallback() -> None:
