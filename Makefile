@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e test-docs dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale bench-fleet fleet-test interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e test-docs dapps worker-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ rollout-rehearsal: engine setup ## the way to a testnet with everything that goe
 
 bench-scale: engine setup ## 100, 1,000 and 5,000 simulated workers against one scheduler, and what a real worker costs; build/bench/scale.json
 	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.scale $(ARGS)
+
+fleet-test: engine setup ## many workers for real: Ansible, brokers, PostgreSQL, replicas, Chromium, the simulator (ARGS="-k page")
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m tests.fleet $(ARGS)
+
+bench-fleet: engine setup ## the simulator's speed, what the radio costs, replicas that die; build/bench/fleet.json
+	@DOCKER_HOST="$$($(PYTHON) -m ops.engine host)" && export DOCKER_HOST && exec .venv/bin/python -m benchmarks.fleet $(ARGS)
 
 dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 	@.venv/bin/pew dapp build

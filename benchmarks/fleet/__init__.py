@@ -1,0 +1,1 @@
+"""What managing many workers costs: the simulator's speed, the radio, replicas that die."""
