@@ -11,7 +11,7 @@ from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parent
 OF_BROWNIE = {"contracts"}
-OF_PYTEST = {"unit", "integration", "acceptance", "e2e", "docs_run"}
+OF_PYTEST = {"unit", "integration", "acceptance", "e2e", "docs_run", "fleet"}
 
 # The same examples in every run, so that a change is judged by what it changes; HYPOTHESIS_PROFILE=default explores.
 settings.register_profile("repeatable", derandomize=True)
