@@ -1,4 +1,4 @@
-"""A pool as it is run at scale: two schedulers on one PostgreSQL behind HAProxy, a real Anvil, workers that simulate."""
+"""A pool as it is run at scale: two schedulers on one PostgreSQL behind HAProxy, a real Anvil, simulated workers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Cluster(Ground):
                     found += [number] if status.get("replica", {}).get("leading") else []
             return found
 
-        return wait_for(leads, 30 + LEASE_SECONDS, "no replica leads")[0]
+        return int(wait_for(leads, 30 + LEASE_SECONDS, "no replica leads")[0])
 
     def start_workers(self, first: int = 0, count: int | None = None, name: str = "workers") -> Path:
         """Start simulated workers as a process, and wait until they have logged in; the file of what they journal."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.fleet.cluster import REPLICAS, Cluster, wait_for
 from benchmarks.scale.fleet import wallet
-from benchmarks.scale.ground import PRICE, Demand
+from benchmarks.scale.ground import Demand
 from ops.console import ROOT
 from ops.stack import Stack
 from poco.errors import PewError
@@ -32,7 +32,7 @@ def measure(
 
     Returns:
         `killed`: processes killed. `tasks`: ordered. `tasks_lost`: not completed on chain in the end. `claims_twice`:
-        given to two workers (by the workers' own journals), contributed to twice, or paid twice (by the chain's events).
+        given to two workers (by the workers' own journals), or contributed to or paid twice (by the chain's events).
         `paid_nrlc`: what workers have got, by the hub's accounts. `failover_seconds`: the longest without a leader.
 
     Raises:

@@ -1,7 +1,7 @@
 """Simulated workers that outlive their scheduler: `python -m benchmarks.fleet.workers SPEC`.
 
-Those of `benchmarks.scale.fleet`, which do nothing twice and nothing again; these ask again, as a real worker does, where
-an answer does not come or says that nobody can answer now. Each notification is written into a journal before it is
+Those of `benchmarks.scale.fleet` give up where a call fails; these ask again, as a real worker does, where an answer
+does not come or says that nobody can answer now. Each notification is written into a journal before it is
 acknowledged: time, wallet, type, task.
 """
 
