@@ -16,6 +16,9 @@ from poco.states import Presence, ReplicateStatus
 
 PROTOCOL = 1
 MAX_LOG_CHARS = 100_000
+#: What a sample of telemetry tells of, and how many samples one message holds.
+QUARTER_S = 900
+MAX_SAMPLES = 100
 
 
 def _checked(parse: Any) -> Any:
@@ -72,7 +75,7 @@ class PoolConfig(Message):
 
     def version(self) -> str:
         """16 hexadecimal digits that differ where anything differs (SHA-256 of the JSON with sorted keys)."""
-        said = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        said = json.dumps(self.model_dump(exclude_none=True), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -139,8 +142,27 @@ class Energy(Message):
     decision: Annotated[str, Field(max_length=300)] = ""
 
 
+class Sample(Message):
+    """A quarter hour of a worker: energies, and what stood at its end. None is unknown, never zero.
+
+    `at`: its start, on the clock of the worker's power source. `action`, `reason`: what the energy gate said.
+    """
+
+    at: Annotated[int, Field(ge=0, le=2**40, multiple_of=QUARTER_S)]
+    harvested_wh: WattHours | None = None
+    consumed_wh: WattHours | None = None
+    soc: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    temperature_c: Annotated[float, Field(ge=-100, le=200, allow_inf_nan=False)] | None = None
+    action: Annotated[str, Field(pattern=r"^[a-z]{0,12}$")] = ""
+    reason: Annotated[str, Field(max_length=300), AfterValidator(plain)] = ""
+    tasks: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
 class Poll(Message):
-    """A worker's heartbeat and question for work. `disk_mb`: what is free now, where it is another than it said."""
+    """A worker's heartbeat and question for work. `disk_mb`: what is free now, where it is another than it said.
+
+    `telemetry`: quarter hours that are over and were not told yet.
+    """
 
     presence: Presence
     resume_at: Seconds | None = None
@@ -150,6 +172,7 @@ class Poll(Message):
     disk_mb: Quantity | None = None
     running: Annotated[list[Bytes32], Field(max_length=1024)] = []
     wait_seconds: Annotated[int, Field(ge=0, le=120)] = 20
+    telemetry: Annotated[list[Sample], Field(max_length=MAX_SAMPLES)] = []
 
 
 class NotificationType(StrEnum):
@@ -159,6 +182,7 @@ class NotificationType(StrEnum):
     UPLOAD = "UPLOAD"
     COMPLETE = "COMPLETE"
     ABORT = "ABORT"
+    COMMAND = "COMMAND"
 
 
 class Start(Message):
@@ -181,7 +205,8 @@ class CauseData(Message):
 
 
 class Notification(Message):
-    """One durable message to one worker. `data` is a `Start` or a `CauseData` as the type says, else empty."""
+    """One durable message to one worker. `data` is a `Start`, a `CauseData` or a `poco.commands.SignedCommand` as the
+    type says, else empty; a command is about no task (`task_id` zero)."""
 
     seq: Quantity
     type: NotificationType
@@ -254,18 +279,26 @@ class ResultLink(Message):
 def login_typed_data(chain_id: int, workerpool: str, wallet: str, nonce: str, expires: int) -> dict[str, Any]:
     """EIP-712 data that a worker signs to log in (valid for one pool on one chain)."""
     fields = {"worker": "address", "nonce": "bytes32", "expires": "uint256"}
-    return _typed_data("Login", fields, chain_id, workerpool, {"worker": wallet, "nonce": nonce, "expires": expires})
+    return typed_data("Login", fields, chain_id, workerpool, {"worker": wallet, "nonce": nonce, "expires": expires})
 
 
 def operator_typed_data(chain_id: int, workerpool: str, worker: str, operator: str) -> dict[str, Any]:
     """EIP-712 data by which an operator's wallet says that a worker is its own (valid for one pool on one chain)."""
     message = {"worker": worker, "operator": operator}
-    return _typed_data("Operator", dict.fromkeys(message, "address"), chain_id, workerpool, message)
+    return typed_data("Operator", dict.fromkeys(message, "address"), chain_id, workerpool, message)
 
 
-def _typed_data(
+def operator_login_typed_data(chain_id: int, workerpool: str, wallet: str, nonce: str, expires: int) -> dict[str, Any]:
+    """EIP-712 data that an operator of a pool signs to log in; no worker's login can be taken for it."""
+    fields = {"operator": "address", "nonce": "bytes32", "expires": "uint256"}
+    message = {"operator": wallet, "nonce": nonce, "expires": expires}
+    return typed_data("OperatorLogin", fields, chain_id, workerpool, message)
+
+
+def typed_data(
     name: str, fields: dict[str, str], chain_id: int, workerpool: str, message: dict[str, Any]
 ) -> dict[str, Any]:
+    """EIP-712 data of one struct, in the domain of one pool on one chain."""
     return {
         "types": {
             "EIP712Domain": [

@@ -25,9 +25,10 @@ from poco.wire import (
     StatusUpdate,
     WorkerInfo,
 )
-from scheduler import api_market, api_results, owners, store, web
+from scheduler import api_fleet, api_market, api_results, owners, store, web
 from scheduler import model as m
 from scheduler import tables as t
+from scheduler.api_fleet import FleetServices
 from scheduler.api_market import MarketServices
 from scheduler.api_results import ResultServices
 from scheduler.engine import Engine
@@ -56,6 +57,7 @@ class Services:
     metrics: Metrics
     market: MarketServices
     ledgers: Ledgers
+    fleet: FleetServices
 
     @property
     def pool(self) -> PoolConfig:
@@ -161,6 +163,7 @@ def build(s: Services) -> FastAPI:
 
     app.include_router(api_market.router(s.market))
     app.include_router(api_results.router(s.results, wallet_of))
+    app.include_router(api_fleet.router(s.fleet, wallet_of))
     return app
 
 

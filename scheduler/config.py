@@ -37,6 +37,8 @@ class Keep(BaseModel):
     result_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     result_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
     log_days: Annotated[int, Field(ge=0, le=36_500)] = 3
+    #: quarter hours that workers tell of; of one worker at most a month of them
+    telemetry_days: Annotated[int, Field(ge=1, le=36_500)] = 31
     #: files that requesters send for their tasks: days, and bytes of one wallet and of all; 0 bytes: none are taken
     input_days: Annotated[int, Field(ge=0, le=36_500)] = 7
     input_wallet_bytes: Annotated[int, Field(ge=0, le=2**50)] = 2**30
@@ -79,6 +81,8 @@ class Config(Endpoints):
     retention: Keep = Keep()
     #: wallets that may log in; all where empty
     allowed_workers: list[Address] = Field(default_factory=list)
+    #: wallets that may command the pool's workers and log in to its page; the scheduler's own where empty
+    operators: list[Address] = Field(default_factory=list)
     #: what the pool sells: the scheduler keeps an order for each of these in its book
     orders: tuple[Template, ...] = ()
     #: whose workers are taken for one owner's: no owner gets two votes on a task

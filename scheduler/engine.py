@@ -75,6 +75,7 @@ class Engine:
         wallet: the pool owner's; signs the leave to contribute.
         owners: whose workers are taken for one owner's.
         clock: Unix seconds.
+        seal: makes of a worker's notifications what it is told (commands are signed when they leave).
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Engine:
         *,
         owners: OwnerRule | None = None,
         clock: Callable[[], float] = time.time,
+        seal: Callable[[str, list[Notification]], list[Notification]] = lambda _wallet, found: found,
     ) -> None:
+        self._seal = seal
         self.store = database
         self.roll = roll
         self.funds = funds
@@ -178,6 +181,13 @@ class Engine:
         self.leasing.changed_elsewhere(concerned.tasks)
         self._wake(concerned)
 
+    def told(self, workers: Iterable[str]) -> None:
+        """Notifications that no task is about were committed for these workers."""
+        concerned = Wake(workers=frozenset(workers))
+        self._wake(concerned)
+        if self.elsewhere is not None:
+            self.elsewhere(concerned)
+
     def _wake(self, concerned: Wake) -> None:
         for wallet in concerned.workers:
             self.bell.ring(wallet)
@@ -206,7 +216,8 @@ class Engine:
     def fetch(self, wallet: str, acked: int) -> list[Notification]:
         """What the worker has not acknowledged."""
         with self.store.read() as db:
-            return store.unacked(db, wallet, acked)
+            found = store.unacked(db, wallet, acked)
+        return self._seal(wallet, found)
 
     # --- the clock
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from poco.states import Presence
-from poco.wire import Notification, Poll, PollAnswer
-from scheduler import web
+from poco.wire import Notification, Poll, PollAnswer, Sample
+from scheduler import telemetry, web
 from scheduler.engine import Engine
 from scheduler.load import Load
 from scheduler.settings import Settings
@@ -53,6 +53,8 @@ class Polls:
             raise HttpError(
                 HTTPStatus.CONFLICT, "NOT_REGISTERED", "this worker is not registered", "PUT /workers/me first"
             )
+        if body.telemetry:
+            await to_thread.run_sync(self._record, wallet, body.telemetry, limiter=self._readers)
         with self._load.poll():
             begun = time.monotonic()
             engine.roll.heard(wallet, body, engine.now(), engine.clock() + body.wait_seconds)
@@ -65,6 +67,9 @@ class Polls:
         waited = ready - begun if found else body.wait_seconds
         now = engine.roll.get(wallet)
         return self._reply(found, waited, now.reason if now is not None and not found else "")
+
+    def _record(self, wallet: str, samples: list[Sample]) -> None:
+        self._engine.store.transact(lambda db: telemetry.record_all(db, wallet, samples))
 
     async def _wait(self, request: Request, wallet: str, body: Poll, end: float) -> tuple[list[Notification], float]:
         """(notifications, the monotonic instant since which there was something to answer)."""

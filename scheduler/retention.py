@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from poco.states import FINAL_TASK
+from scheduler import fleet_commands, telemetry
 from scheduler import tables as t
 from scheduler.config import Keep
 from scheduler.engine import Engine
@@ -61,7 +62,7 @@ class Retention(threading.Thread):
         self.join(10)
 
     def step(self, now: int) -> dict[str, int]:
-        """One step; how many results, logs of tasks and unfinished uploads were removed."""
+        """One step; how many results, logs of tasks, unfinished uploads and so on were removed."""
         removed = self._results(now, self._too_old(now), "age") + self._results(now, self._too_many(now), "bytes")
         shard, self._shard = self._shard, (self._shard + 1) % 256
         return {
@@ -69,7 +70,18 @@ class Retention(threading.Thread):
             "logs": self._old_logs(shard, now),
             "uploads": self._uploads.partials.tidy(time.time()),
             "inputs": self._inputs.tidy(time.time()),
+            **(self._fleet(now) if shard == 0 else {}),
         }
+
+    def _fleet(self, now: int) -> dict[str, int]:
+        """Old telemetry and old commands, now and then."""
+        before = int(time.time()) - self.keep.telemetry_days * DAY
+        removed = self._engine.store.transact(
+            lambda db: {"telemetry": telemetry.forget(db, before), "commands": fleet_commands.forget(db, now)}
+        )
+        if any(removed.values()):
+            log("fleet_forgotten", telemetry=removed["telemetry"], commands=removed["commands"])
+        return removed
 
     def _too_old(self, now: int) -> list[Any]:
         r, task = t.results.c, t.tasks.c

@@ -19,12 +19,14 @@ from chain.client import Chain
 from chain.fees import FeePolicy
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
-from scheduler import api, funds, lock, sharing, store
+from scheduler import api, funds, lock, operators, sharing, store
+from scheduler.api_fleet import FleetServices
 from scheduler.api_market import MarketServices
 from scheduler.api_results import ResultServices
 from scheduler.config import Config
 from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
+from scheduler.fleet_commands import Signer
 from scheduler.follower import Follower
 from scheduler.gateway import Gateway
 from scheduler.inputs import Inputs
@@ -94,6 +96,7 @@ class Scheduler:
             wallet,
             owners=config.owners,
             clock=self.time,
+            seal=Signer(wallet, deployment.chain_id, config.workerpool).signed,
         )
         with self.store.read() as db:
             roll.load(db, self.engine.now())
@@ -125,6 +128,9 @@ class Scheduler:
             poll_seconds=config.poll_seconds,
             max_result_bytes=config.max_result_bytes,
         )
+        self.operators = operators.sessions(
+            self.store, deployment.chain_id, config.workerpool, config.operators, wallet.address
+        )
         self.services = api.Services(
             settings=Settings(config, pool),
             load=load,
@@ -136,6 +142,7 @@ class Scheduler:
             metrics=Metrics(self.engine, self.replica, views, load),
             market=self._market(config, book, wallet, gateway),
             ledgers=Ledgers(config.files / "ledgers"),
+            fleet=FleetServices(self.engine, self.operators),
         )
         self.app = api.build(self.services)
 
@@ -195,6 +202,8 @@ class Scheduler:
         self.services.load.max_polls = open_files(config.max_open_polls)
         if "allowed_workers" in changed:
             self.services.sessions.allow(config.allowed_workers)
+        if "operators" in changed:
+            self.operators.allow(config.operators or [self.engine.wallet.address])
         level = "warning" if restart else "info"
         log("config_reloaded", level=level, changed=changed, needs_restart=restart)
 

@@ -6,9 +6,11 @@ import hashlib
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, Table, delete, insert, select
 
 from chain.wallet import recover_typed
 from poco.errors import PewError
@@ -29,15 +31,33 @@ class LoginError(PewError):
     """Not let in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Whose sessions: where they are stored, what is signed to log in, and what those are told who may not."""
+
+    table: Table
+    typed_data: Callable[[int, str, str, str, int], dict[str, Any]]
+    what: str
+    cure: str
+
+
+WORKERS = Kind(t.sessions, login_typed_data, "workers", "ask the pool's owner to add it to allowed_workers")
+
+
 class Sessions:
     """Who is logged in.
 
     Args:
         chain_id, workerpool: the domain of the signatures.
         allowed: wallets that may log in; all where empty.
+        kind: whose sessions.
     """
 
-    def __init__(self, database: Store, chain_id: int, workerpool: str, allowed: list[str]) -> None:
+    def __init__(
+        self, database: Store, chain_id: int, workerpool: str, allowed: list[str], kind: Kind = WORKERS
+    ) -> None:
+        self._kind = kind
+        self._rows = kind.table.c
         self._store = database
         self._chain_id = chain_id
         self._pool = workerpool
@@ -66,7 +86,7 @@ class Sessions:
             )
         if now > given.expires:
             raise LoginError("the challenge has expired", hint="ask for a new one; check the clock", code="LOGIN")
-        typed = login_typed_data(self._chain_id, self._pool, request.wallet, request.nonce, request.expires)
+        typed = self._kind.typed_data(self._chain_id, self._pool, request.wallet, request.nonce, request.expires)
         if recover_typed(typed, request.signature) != request.wallet:
             raise LoginError(
                 f"the signature is not that of {request.wallet}",
@@ -75,8 +95,8 @@ class Sessions:
             )
         token, expires = secrets.token_urlsafe(32), now + SESSION_SECONDS
         with self._store.write() as db:
-            db.execute(delete(t.sessions).where(t.sessions.c.expires < now))
-            db.execute(insert(t.sessions).values(token_hash=_hash(token), wallet=request.wallet, expires=expires))
+            db.execute(delete(self._kind.table).where(self._rows.expires < now))
+            db.execute(insert(self._kind.table).values(token_hash=_hash(token), wallet=request.wallet, expires=expires))
         return Session(token=token, expires=expires)
 
     def remembered(self, token: str, now: int) -> str | None:
@@ -96,7 +116,7 @@ class Sessions:
             return known
         name, revocations = _hash(token), self._revocations
         with self._store.read() as db:
-            row = db.execute(select(t.sessions).where(t.sessions.c.token_hash == name)).mappings().first()
+            row = db.execute(select(self._kind.table).where(self._rows.token_hash == name)).mappings().first()
         if row is None or row["expires"] < now or not self._is_allowed(row["wallet"]):
             with self._lock:
                 self._known.pop(name, None)
@@ -110,18 +130,18 @@ class Sessions:
 
     def revoke(self, token: str) -> None:
         """End one session."""
-        self._end(t.sessions.c.token_hash == _hash(token))
+        self._end(self._rows.token_hash == _hash(token))
 
     def allow(self, wallets: Iterable[str]) -> None:
         """Other wallets may log in from now on (all where empty); sessions of those that may not end."""
         self._allowed = frozenset(wallets)
         if self._allowed:
-            self._end(t.sessions.c.wallet.not_in(self._allowed))
+            self._end(self._rows.wallet.not_in(self._allowed))
 
     def _end(self, which: ColumnElement[bool]) -> None:
         with self._store.write() as db:
-            ended = list(db.scalars(select(t.sessions.c.token_hash).where(which)))
-            db.execute(delete(t.sessions).where(which))
+            ended = list(db.scalars(select(self._rows.token_hash).where(which)))
+            db.execute(delete(self._kind.table).where(which))
         with self._lock:
             self._revocations += 1
             for name in ended:
@@ -133,8 +153,8 @@ class Sessions:
     def _require_allowed(self, wallet: str) -> None:
         if not self._is_allowed(wallet):
             raise LoginError(
-                f"{wallet} is not among the workers of this pool",
-                hint="ask the pool's owner to add it to allowed_workers",
+                f"{wallet} is not among the {self._kind.what} of this pool",
+                hint=self._kind.cure,
                 code="NOT_ALLOWED",
             )
 

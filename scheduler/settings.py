@@ -13,6 +13,7 @@ CHANGEABLE = frozenset(
         "unknown_after",
         "lost_after",
         "allowed_workers",
+        "operators",
         "max_open_polls",
         "retention",
         "orders",

@@ -254,11 +254,21 @@ def ensure_worker(db: Connection, wallet: str, now: int) -> None:
 
 
 def add_notification(db: Connection, notify: Notify, now: int) -> None:
-    ensure_worker(db, notify.worker, now)
+    seq = take_seq(db, notify.worker, now)
+    put_notification(db, notify, seq)
+
+
+def take_seq(db: Connection, worker: str, now: int) -> int:
+    """The number of the worker's next notification."""
+    ensure_worker(db, worker, now)
     w = t.workers.c
     # its row is held until the commit: who reads a number has read, or will never see, every lower one
-    following = update(t.workers).where(w.wallet == notify.worker).values(next_seq=w.next_seq + 1).returning(w.next_seq)
-    seq = db.execute(following).scalar_one() - 1
+    following = update(t.workers).where(w.wallet == worker).values(next_seq=w.next_seq + 1).returning(w.next_seq)
+    return int(db.execute(following).scalar_one()) - 1
+
+
+def put_notification(db: Connection, notify: Notify, seq: int) -> None:
+    """With a number that `take_seq` gave in this transaction."""
     row = {"worker": notify.worker, "seq": seq, "type": notify.type.value, "task_id": notify.task_id}
     db.execute(insert(t.notifications).values(**row, data=dict(notify.data)))
 

@@ -134,6 +134,15 @@ sessions = Table(
     Column("expires", BigInteger, nullable=False, index=True),
 )
 
+#: Of those who command the pool's workers: a worker's session is never one of these.
+operator_sessions = Table(
+    "operator_sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("wallet", String(42), nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
 challenges = Table(
     "challenges",
     metadata,
@@ -162,6 +171,38 @@ notifications = Table(
     Column("task_id", String(66), nullable=False),
     Column("data", JSON, nullable=False),
     PrimaryKeyConstraint("worker", "seq"),
+)
+
+#: Of operators to workers; `seq` is that of the notification that carries it, `state` how it ended.
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("worker", String(42), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("issued_by", String(42), nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("state", String(8)),
+    Column("answer", Text, nullable=False),
+    Column("answered_at", BigInteger),
+    Index("commands_by_worker", "worker", "seq", unique=True),
+)
+
+#: Quarter hours of workers: `at` is their start on the clock of the worker's power source.
+telemetry = Table(
+    "telemetry",
+    metadata,
+    Column("worker", String(42), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    *(Column(name, Float) for name in ("harvested_wh", "consumed_wh", "soc", "temperature_c")),
+    Column("action", String(12), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("tasks", Integer, nullable=False),
+    Column("received_at", BigInteger, nullable=False, index=True),
+    PrimaryKeyConstraint("worker", "at"),
 )
 
 events = Table(
