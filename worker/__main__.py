@@ -1,4 +1,4 @@
-"""`python -m worker --config F [run|status|doctor|ledger|sensors|export]`."""
+"""`python -m worker --config F [run|status|doctor|ledger|sensors|export|wallet|may-update]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from poco.errors import PewError
 from worker.config import WorkerConfig, load
 
 _M_ARENA_MAX = -8  # of malloc.h
+#: Exit code of may-update.
+NOT_NOW = 3
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,11 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("run", "status", "doctor", "ledger", "sensors", "export"),
+        choices=("run", "status", "doctor", "ledger", "sensors", "export", "wallet", "may-update"),
         default="run",
         help="run (default); status and doctor: how it is; ledger: print the energy ledger; "
         "sensors: print the section `sensors` with every default; "
-        "export: write what a sensor has measured into a file",
+        "export: write what a sensor has measured into a file; "
+        "wallet: make the keystore where there is none, print its address; "
+        "may-update: whether energy and tasks leave room for a new version now (exit code 0, or 3 for later)",
     )
     parser.add_argument("--config", type=Path, help="the worker's YAML file; all commands but sensors need it")
     parser.add_argument("--json", action="store_true", help="doctor: print JSON")
@@ -39,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--last", type=int, default=86_400, metavar="S", help="export: seconds back (%(default)s)")
     parser.add_argument("--output", type=Path, help="export: the file to write")
+    parser.add_argument(
+        "--lowest-soc", type=float, default=0.4, metavar="X", help="may-update: charge from 0 to 1 (%(default)s)"
+    )
     given = parser.parse_args(argv)
     if given.command == "sensors":
         return sensors()
@@ -50,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         "doctor": lambda config: doctor(config, as_json=given.json),
         "ledger": ledger,
         "export": lambda config: export(config, given.sensor, given.last, given.output),
+        "wallet": make_wallet,
+        "may-update": lambda config: may_update(config, given.lowest_soc),
     }
     try:
         return commands[given.command](load(given.config))
@@ -188,6 +197,24 @@ def export(config: WorkerConfig, sensor: str, last: int, output: Path) -> int:
 
     print(json.dumps(write(config, sensor, last, output), indent=2))  # noqa: T201
     return 0
+
+
+def make_wallet(config: WorkerConfig) -> int:
+    """The keystore's address, as JSON; it is made where there is none."""
+    from worker.identity import ensure_wallet
+
+    address, made = ensure_wallet(config)
+    print(json.dumps({"address": address, "made": made}))  # noqa: T201
+    return 0
+
+
+def may_update(config: WorkerConfig, lowest_soc: float) -> int:
+    """Whether a new version may be installed now, in words; 0 or `NOT_NOW`."""
+    from worker.updating import ask
+
+    answer = ask(config, lowest_soc)
+    print(f"{'now' if answer.may else 'later'}: {answer.why}")  # noqa: T201
+    return 0 if answer.may else NOT_NOW
 
 
 if __name__ == "__main__":
