@@ -109,10 +109,21 @@ class Declaration(Message):
     signature: Signature
 
 
+def _hundredths(value: float) -> float:
+    return round(value, 2)
+
+
+class Site(Message):
+    """Where a worker stands, for the map of its pool: degrees, rounded to hundredths (1 km)."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False), AfterValidator(_hundredths)]
+    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False), AfterValidator(_hundredths)]
+
+
 class WorkerInfo(Message):
     """What a worker offers to one task. `platforms` are OCI names such as ``linux/arm/v7``.
 
-    `features`: names of `poco.tags.FEATURES`; unknown ones count for nothing.
+    `features`: names of `poco.tags.FEATURES`; unknown ones count for nothing. `site`: where its operator lets it say so.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -124,6 +135,7 @@ class WorkerInfo(Message):
     disk_mb: Quantity
     features: Annotated[list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]], Field(max_length=16)] = []
     operator: Declaration | None = None
+    site: Site | None = None
 
 
 class Energy(Message):

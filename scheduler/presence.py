@@ -36,6 +36,8 @@ class Seen:
     #: whose it is: the wallet that has signed for it, and where it comes from (`scheduler.owners`)
     operator: str | None = None
     network: str | None = None
+    #: latitude and longitude in degrees, where its operator lets it say so
+    site: tuple[float, float] | None = None
     #: how often it was of no use, and when that was counted (`scheduler.backoff`)
     faults: float = 0
     faults_at: int = 0
@@ -134,7 +136,8 @@ class Roll:
         """A worker has said what it is; `operator` and `network` are what was found out about whose it is."""
         with self._lock:
             seen = self._seen.get(wallet, Seen(wallet))
-            values: dict[str, Any] = info.model_dump(exclude={"operator"})
+            values: dict[str, Any] = info.model_dump(exclude={"operator", "site"})
+            values["site"] = (info.site.latitude, info.site.longitude) if info.site else None
             values |= {"platforms": tuple(info.platforms), "features": tuple(info.features)}
             values |= {"operator": operator, "network": network}
             self._put(replace(seen, **values, registered=True, last_seen=now, until=max(seen.until, now)))
@@ -249,6 +252,7 @@ class Roll:
             "features": list(s.features),
             "operator": s.operator,
             "network": s.network,
+            "site": list(s.site) if s.site else None,
             "faults": s.faults,
             "faults_at": s.faults_at,
             "presence": (presence if presence in _SILENT else s.said).value,
@@ -286,6 +290,7 @@ def _seen(row: Any, until: float) -> Seen:
         features=tuple(row["features"]),
         operator=row["operator"],
         network=row["network"],
+        site=(row["site"][0], row["site"][1]) if row["site"] else None,
         faults=row["faults"],
         faults_at=row["faults_at"],
         said=Presence(row["presence"]),
@@ -300,7 +305,7 @@ def _seen(row: Any, until: float) -> Seen:
 
 def _said(seen: Seen) -> tuple[Any, ...]:
     """What must not be lost in a crash of the scheduler; meters and instants may be some seconds old."""
-    machine = (seen.name, seen.platforms, seen.cpus, seen.memory_mb, seen.disk_mb, seen.registered)
+    machine = (seen.name, seen.platforms, seen.cpus, seen.memory_mb, seen.disk_mb, seen.site, seen.registered)
     return (*machine, seen.said, seen.resume_at)
 
 

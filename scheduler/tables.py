@@ -115,6 +115,8 @@ workers = Table(
     Column("features", JSON, nullable=False, server_default="[]"),
     Column("operator", String(42)),
     Column("network", String(64)),
+    #: latitude and longitude, where its operator lets it say so
+    Column("site", JSON(none_as_null=True)),
     Column("faults", Float, nullable=False, server_default="0"),
     Column("faults_at", BigInteger, nullable=False, server_default="0"),
     Column("presence", String(12), nullable=False),

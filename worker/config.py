@@ -15,7 +15,7 @@ from chain.settings import Endpoints, FeeSettings
 from oci.platform import normalise
 from oci.platform import parse as parse_platform
 from poco.errors import BadInputError
-from poco.wire import Address, Declaration
+from poco.wire import Address, Declaration, Site
 from worker.energy import EnergyConfig
 from worker.sensors.config import SensorsConfig
 
@@ -81,6 +81,7 @@ class WorkerConfig(Endpoints):
     runtime: Literal["auto", "docker", "bubblewrap"] = "auto"
     slots: int = Field(1, ge=1, le=256)
     operator_file: Path | None = Field(None, description="says whose this worker is: pew wallet declare")
+    site: Site | None = Field(None, description="where it stands, for the map of its pool; None: it does not say")
     stake_nrlc: int = Field(0, ge=0, description="kept in the escrow: what is lacking is deposited from the wallet")
     ca_file: Path | None = Field(None, description="PEM: who may vouch for the scheduler; None: the system's")
     docker_host: str | None = None

@@ -183,6 +183,7 @@ def machine(config: WorkerConfig) -> WorkerInfo:
         memory_mb=config.docker.memory_mb,
         disk_mb=disk_mb(config),
         operator=config.declaration(),
+        site=config.site,
     )
 
 
