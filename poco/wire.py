@@ -123,7 +123,7 @@ class Site(Message):
 class WorkerInfo(Message):
     """What a worker offers to one task. `platforms` are OCI names such as ``linux/arm/v7``.
 
-    `features`: names of `poco.tags.FEATURES`; unknown ones count for nothing. `site`: where its operator lets it say so.
+    `features`: names of `poco.tags.FEATURES`; unknown ones count for nothing. `site`: where it lets itself be seen.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
