@@ -29,6 +29,7 @@ from scheduler.log import log
 from scheduler.owners import OwnerRule
 from scheduler.presence import Roll, Seen
 from scheduler.store import Store
+from scheduler.tally import Tally
 
 #: How many tasks a round of the clock looks at, and how many of them share a transaction.
 BATCH = 500
@@ -95,6 +96,7 @@ class Engine:
         self.funds = funds
         self.wallet = wallet
         self.bell = Bell()
+        self.tally = Tally()
         self.clock = clock
         #: when `tick` was called last
         self._ticked: int | None = None
@@ -171,6 +173,7 @@ class Engine:
         for effect in effects:
             if isinstance(effect, m.Changed):
                 self.leasing.changed(effect.before, effect.after)
+                self.tally.changed(effect.before, effect.after, self.now())
         concerned = Wake.of(effects, self.now())
         self._wake(concerned)
         if self.elsewhere is not None and concerned:

@@ -125,7 +125,8 @@ class Outbox(threading.Thread):
 
     def _mined(self, lease: Lease, rows: list[dict[str, Any]], receipt: Receipt) -> None:
         seconds = round(time.monotonic() - self._began.get(lease.step, time.monotonic()), 3)
-        kind = rows[0]["kind"] if rows else lease.step
+        kind = lease.step.partition("-")[0]
+        self._engine.tally.mined(kind, receipt)
         task = rows[0]["task_id"] if len(rows) == 1 else None
         sent = {"tx": receipt.tx_hash, "attempts": len(lease.attempts), "s": seconds}
         log("transaction", level="info", kind=kind, task=task, tasks=len(rows), gas=receipt.gas_used, **sent)
@@ -253,6 +254,7 @@ class Outbox(threading.Thread):
             if self._done(kind, row["task_id"]):
                 self._set(rows, status=store.DONE, error="the chain shows it done")
                 return
+            self._engine.tally.refused(kind.value)
             log("transaction_refused", level="warning", task=row["task_id"], kind=kind.value, error=str(error))
             failed = {"status": store.FAILED, "error": str(error), "tx_hash": error.tx_hash}
             with self._engine.store.write() as db:
