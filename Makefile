@@ -7,7 +7,7 @@ endif
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale bench-fleet fleet-test interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e test-docs dapps worker-image stop clean distclean
+.PHONY: help setup engine demo network test lint chaos bench-gas bench-energy bench-dapps bench-scale bench-fleet fleet-test interop rollout-rehearsal test-contracts test-contracts-long test-claims coverage test-unit test-integration test-e2e test-docs dapps worker-image scheduler-image stop clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ dapps: setup ## cross-build the images of dapps/ for amd64, arm64 and arm/v7
 
 worker-image: setup ## cross-build the image of the worker itself for arm64 and amd64
 	@.venv/bin/python -m scripts.worker_image
+
+scheduler-image: setup ## cross-build the image of the scheduler for amd64 and arm64 (ops/compose.yaml)
+	@.venv/bin/python -m scripts.scheduler_image
 
 stop: ## end what an earlier run left running
 	@[ ! -x .venv/bin/python ] || .venv/bin/python -m ops.stack stop

@@ -40,7 +40,7 @@ class Quarters:
 
     def _series(self, now: int) -> Iterator[str]:
         c = t.telemetry.c
-        sums = [func.sum(column) for column in (c.harvested_wh, c.consumed_wh, c.tasks)]
+        sums = [func.sum(column) for column in (c.harvested_wh, c.consumed_wh)]
         recent = c.received_at > now - RECENT_S
         with self._store.read() as db:
             day = db.execute(select(*sums).where(c.received_at > now - DAY_S)).one()
@@ -49,11 +49,10 @@ class Quarters:
             counted = select(c.action, func.count()).where(recent, c.action.in_(ACTIONS)).group_by(c.action)
             known = dict.fromkeys(ACTIONS, 0) | {row[0]: row[1] for row in db.execute(counted)}
             quarters = db.scalar(select(func.count()).select_from(t.telemetry).where(recent)) or 0
-        harvested, consumed, tasks = (float(value or 0) for value in day)
+        harvested, consumed = (float(value or 0) for value in day)
         yield gauge("pew_telemetry_workers", "Workers whose telemetry came within an hour", [({}, told)])
         yield gauge("pew_telemetry_harvested_wh", "Harvested, by the telemetry of a day, Wh", [({}, harvested)])
         yield gauge("pew_telemetry_consumed_wh", "Consumed, by the telemetry of a day, Wh", [({}, consumed)])
-        yield gauge("pew_telemetry_tasks", "Tasks ended, by the telemetry of a day", [({}, tasks)])
         known["other"] = quarters - sum(known.values())
         yield gauge(
             "pew_telemetry_decisions",

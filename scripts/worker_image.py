@@ -19,25 +19,26 @@ from sdk.builder.image import Builder, BuiltImage
 FOLDER = ROOT / "ops" / "worker-image"
 
 
-def build(root: Path = ROOT, *, refresh_lock: bool = False, quiet: bool = False) -> BuiltImage:
-    """Build `build/images/pew-worker`.
+def build(root: Path = ROOT, *, folder: Path = FOLDER, refresh_lock: bool = False, quiet: bool = False) -> BuiltImage:
+    """Build `build/images/pew-worker`, or what another folder describes.
 
     Raises:
         BadInputError, PewError: a lock or a package cannot be had.
     """
     builder = Builder(root, (lambda _: None) if quiet else print)
-    return builder.build_image(load_image(FOLDER / "image.yaml", Image, builder.shared), FOLDER, root, refresh_lock)
+    return builder.build_image(load_image(folder / "image.yaml", Image, builder.shared), folder, root, refresh_lock)
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: list[str] | None = None, *, folder: Path = FOLDER, program: str = "worker_image") -> int:
     """Build, and push where a registry is named; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.worker_image", description=(__doc__ or "").splitlines()[0])
+    said = f"Builds and pushes the image that ops/{folder.name}/image.yaml describes"
+    parser = argparse.ArgumentParser(prog=f"python -m scripts.{program}", description=said)
     parser.add_argument("--push", metavar="HOST:PORT", help="push to this registry")
     parser.add_argument("--refresh-lock", action="store_true", help="resolve the Debian packages anew")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(words)
     try:
-        built = build(refresh_lock=options.refresh_lock, quiet=options.json)
+        built = build(folder=folder, refresh_lock=options.refresh_lock, quiet=options.json)
         pushed = Builder(ROOT).push(built, options.push) if options.push else None
     except PewError as error:
         print(f"error: {error.message}\nhint:  {error.hint}", file=sys.stderr)
