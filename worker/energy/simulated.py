@@ -43,6 +43,11 @@ class SimulatedPower:
     def trouble(self) -> str:
         return ""
 
+    @property
+    def cut(self) -> bool:
+        """Whether the low-voltage cut-off is open: the device has no power."""
+        return self._state.cut
+
     def check(self) -> str:
         soc = self._state.stored_wh / self._battery.capacity_wh
         return f"simulated by {self._replay.record.name}, battery at {soc:.0%}"
