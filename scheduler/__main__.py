@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--config", required=True, type=Path, help="the pool's settings, a YAML file")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="none: run until SIGTERM")
     for name, text in (
-        ("backup", "copy the data into a folder, also while the scheduler runs (SQLite)"),
+        ("backup", "copy the data into a folder, also while schedulers run"),
         ("restore", "put such a copy back where no data are"),
     ):
         commands.add_parser(name, help=text, description=text).add_argument("folder", type=Path)

@@ -23,7 +23,7 @@ CONNECT_SECONDS = 5
 IDLE_SECONDS = 10
 STATEMENT_SECONDS = 60
 #: Of the advisory lock under which one process migrates and the others wait.
-_MIGRATION = 0x50455701
+MIGRATION = 0x50455701
 _PREFIXES = ("postgresql://", "postgres://")
 #: What PostgreSQL calls a serialization failure and a deadlock: nothing was done, and it may be tried again.
 _AGAIN = frozenset({"40001", "40P01"})
@@ -78,18 +78,18 @@ class Postgres:
     """
 
     def __init__(self, url: URL) -> None:
-        self.engine = _engine(url)
+        self.engine = make_engine(url)
         self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
             with self.engine.begin() as connection:
                 for bound in ("idle_in_transaction_session_timeout", "statement_timeout"):
                     connection.exec_driver_sql(f"SET LOCAL {bound} = 0")  # old tables may be large
-                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION)))
+                connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
                 upgrade(connection)
         except OperationalError as error:
             self.close()
             raise BadInputError(
-                f"the database {url.render_as_string()} cannot be used: {_said(error)}",
+                f"the database {url.render_as_string()} cannot be used: {said(error)}",
                 hint="see database_url; the server must run, hold that database and let this user in",
                 code="DATABASE",
             ) from None
@@ -118,15 +118,17 @@ def _translated() -> Iterator[None]:
         if not gone or is_conflict(error):
             raise
         raise StoreUnreachableError(
-            f"the database does not answer: {_said(error)}", hint="try again; see whether PostgreSQL runs"
+            f"the database does not answer: {said(error)}", hint="try again; see whether PostgreSQL runs"
         ) from None
 
 
-def _said(error: DBAPIError) -> str:
-    return " ".join(str(error.orig).split())
+def said(error: Exception) -> str:
+    """The database's own words, in one line."""
+    return " ".join(str(getattr(error, "orig", error)).split())
 
 
-def _engine(url: URL) -> Engine:
+def make_engine(url: URL) -> Engine:
+    """Connections with bounds of time, as all schedulers have them."""
     options = {
         "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
         "statement_timeout": STATEMENT_SECONDS * 1000,

@@ -7,6 +7,8 @@ import secrets
 import socket
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from poco.errors import BadInputError
 from scheduler import store
 from scheduler.store import Store
@@ -51,3 +53,22 @@ def require_same(database: Store, pool: str, folder: Path) -> None:
             hint="set shared_dir to the folder that all of them share",
             code="OTHER_FILES",
         )
+
+
+def mark(db: Connection, folder: Path) -> None:
+    """Make a folder that of the pool whose database this is, unless it is another's.
+
+    Raises:
+        BadInputError: it belongs to another pool, or holds files of nobody knows whom.
+        OSError: it cannot be written.
+    """
+    path, expected = folder / _MARK, store.get_meta(db, "files")
+    found = path.read_text().strip() if path.exists() else None
+    kept = folder / "results"
+    if found not in {None, expected} or (found is None and kept.is_dir() and any(kept.iterdir())):
+        raise BadInputError(
+            f"{folder} holds files of another pool", hint="set shared_dir to an empty folder, or to this pool's own"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if expected is not None:
+        path.write_text(expected + "\n")

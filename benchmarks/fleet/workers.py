@@ -29,6 +29,8 @@ class Lasting(Simulated):
     def __init__(self, fleet: Fleet, number: int, journal: int) -> None:
         super().__init__(fleet, number)
         self._journal = journal
+        #: transactions by what they do for which task: told again, they are not sent again
+        self._sent: dict[bytes, str] = {}
 
     def _told(self, one: dict[str, Any]) -> None:
         line = f"{time.time():.3f} {self._wallet.address} {one['type']} {one['task_id']}\n"
@@ -48,6 +50,12 @@ class Lasting(Simulated):
                 if time.monotonic() > end:
                     raise
             await asyncio.sleep(self._fleet.dice.uniform(0.2, 1))
+
+    async def _send(self, selector: bytes, arguments: bytes) -> str:
+        what = selector + arguments[:32]
+        if what not in self._sent:
+            self._sent[what] = await super()._send(selector, arguments)
+        return self._sent[what]
 
 
 async def run(spec: Spec, folder: Path) -> None:

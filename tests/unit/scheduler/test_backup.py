@@ -83,5 +83,12 @@ def test_what_would_do_harm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="another scheduler"):
         restore(here, tmp_path / "copy")
     held.close()
-    with pytest.raises(BadInputError, match="pg_dump"):
-        backup(settings(tmp_path / "here", database_url="postgresql://h/pool"), tmp_path / "copy")
+    (tmp_path / "copy" / "scheduler.db").unlink()
+    (tmp_path / "copy" / "database.zip").touch()
+    with pytest.raises(BadInputError, match="of PostgreSQL"):
+        restore(settings(tmp_path / "there"), tmp_path / "copy")
+    with pytest.raises(BadInputError, match="another database"):
+        backup(here, tmp_path / "copy")
+    pool = settings(tmp_path / "there", database_url="postgresql://h/pool")
+    with pytest.raises(BadInputError, match="damaged"):
+        restore(pool, tmp_path / "copy")
