@@ -84,7 +84,8 @@ def run(config: WorkerConfig) -> int:
     from chain.client import Chain, ChainUnreachableError
     from poco.hexes import to_hex
     from worker.chain import PoolChain
-    from worker.journal import Journal, exclusive
+    from worker.database import exclusive
+    from worker.journal import Journal
     from worker.link import Backoff, Link
     from worker.log import Log
     from worker.loop import Loop

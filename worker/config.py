@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from chain.settings import Endpoints, FeeSettings
 from oci.platform import normalise
 from oci.platform import parse as parse_platform
+from poco.commands import CommandKind
 from poco.errors import BadInputError
 from poco.wire import Address, Declaration, Site
 from worker.energy import EnergyConfig
@@ -95,6 +96,8 @@ class WorkerConfig(Endpoints):
     watch_seconds: float = Field(10.0, gt=0, le=600)
     meter_seconds: float = Field(1.0, gt=0, le=60)
     drain_seconds: float = Field(60.0, ge=0, le=3600)
+    telemetry_seconds: int = Field(3600, ge=900, le=86_400, description="quarter hours told together")
+    obeys: tuple[CommandKind, ...] = Field(tuple(CommandKind), description="what the pool's operator may ask for")
 
     @field_validator("scheduler_url")
     @classmethod

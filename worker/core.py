@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from poco.errors import ERROR_RESULT_CAUSES, Cause
 from poco.states import ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
 from poco.wire import Logs, Message, Notification, NotificationType, StatusUpdate, Verdict
+from worker.orders import Commanded, Inbox, Orders, Reply, take
 from worker.table import ASKED, IN_HAND, SLOT_STAGES, TABLE, UNFINISHED, WATCHED, WORK, Do, Stage, What
 
 R = ReplicateStatus
@@ -77,10 +78,15 @@ class Stance(Message):
 
 
 class Worker(Message):
-    """The whole state. `trouble` is why no work can be taken for now (no stake, no gas), in words."""
+    """The whole state. `trouble` is why no work can be taken for now (no stake, no gas), in words.
+
+    `acked`: the last notification that was taken over; `commanded`: the last command, which may have come earlier.
+    """
 
     slots: int
     acked: int = 0
+    commanded: int = 0
+    orders: Orders = Orders()
     draining: bool = False
     trouble: str = ""
     stance: Stance = Stance()
@@ -148,7 +154,7 @@ class GiveBack:
     reason: str
 
 
-Event = Notified | Happened | Answered | Weighed | Funded | Tick | Drain | GiveBack
+Event = Notified | Commanded | Happened | Answered | Weighed | Funded | Tick | Drain | GiveBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,9 @@ class Effect:
 class Report:
     task_id: str
     update: StatusUpdate
+
+
+Outcome = Effect | Report | Reply
 
 
 def seen(task: ChainTaskStatus, contribution: ContributionStatus, *, agrees: bool) -> What:
@@ -183,11 +192,13 @@ def seen(task: ChainTaskStatus, contribution: ContributionStatus, *, agrees: boo
     return What.SEEN_WAIT
 
 
-def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Effect | Report]]:
+def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Outcome]]:
     """The state after an event, and what is to be done and reported because of it."""
     match event:
         case Notified(notification):
             return _notified(state, notification, now)
+        case Commanded():
+            return _commanded(state, event, now)
         case Happened():
             replicate = state.replicates.get(event.task_id)
             if replicate is None or replicate.run != event.run:
@@ -223,7 +234,7 @@ def free_slots(state: Worker) -> int:
 
 def presence(state: Worker) -> Presence:
     """How the worker announces itself."""
-    if state.draining:
+    if state.draining or state.orders.drain:
         return Presence.DRAINING
     if state.stance.asleep:
         return Presence.ASLEEP
@@ -234,10 +245,17 @@ def presence(state: Worker) -> Presence:
 
 
 def _unwilling(state: Worker) -> bool:
-    return state.draining or bool(state.trouble) or not state.stance.willing
+    return state.draining or state.orders.drain or bool(state.trouble) or not state.stance.willing
 
 
-def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
+def _commanded(state: Worker, event: Commanded, now: int) -> tuple[Worker, list[Outcome]]:
+    if event.seq > 1000 * (now + MAX_AHEAD_SECONDS):
+        return state, []
+    inbox, replies = take(Inbox(state.acked, state.commanded, state.orders), event, now)
+    return state.model_copy(update=inbox._asdict()), list(replies)
+
+
+def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Outcome]]:
     if not state.acked < news.seq <= 1000 * (now + MAX_AHEAD_SECONDS):
         return state, []
     state = state.model_copy(update={"acked": news.seq})
@@ -247,11 +265,11 @@ def _notified(state: Worker, news: Notification, now: int) -> tuple[Worker, list
         return state, []  # data that its type cannot have: never understood, however often it is sent
 
 
-def _obeyed(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Effect | Report]]:
+def _obeyed(state: Worker, news: Notification, now: int) -> tuple[Worker, list[Outcome]]:
     replicate = state.replicates.get(news.task_id)
     if news.type is NotificationType.START:
         return _offered(state, news, replicate, now)
-    if replicate is None:
+    if replicate is None or news.type not in ASKED:
         return state, []
     what = ASKED[news.type]
     cause = news.cause() if news.type in (NotificationType.CONTRIBUTE_ERROR, NotificationType.ABORT) else None
@@ -260,9 +278,7 @@ def _obeyed(state: Worker, news: Notification, now: int) -> tuple[Worker, list[E
     return _move(state, replicate, about(replicate, what, cause), now)
 
 
-def _offered(
-    state: Worker, news: Notification, old: Replicate | None, now: int
-) -> tuple[Worker, list[Effect | Report]]:
+def _offered(state: Worker, news: Notification, old: Replicate | None, now: int) -> tuple[Worker, list[Outcome]]:
     if old is not None and old.stage is not Stage.FAILED:
         return state, []
     if free_slots(state) == 0:
@@ -285,6 +301,8 @@ def _offered(
 def _why_not(state: Worker) -> tuple[Cause | None, str]:
     if state.draining:
         return Cause.WORKER_STOPPED, "this worker is going away"
+    if state.orders.drain:
+        return Cause.WORKER_STOPPED, "the pool's operator drains this worker"
     if state.trouble:
         return Cause.STAKE_TOO_LOW, state.trouble[:500]
     if not state.stance.willing:
@@ -292,8 +310,8 @@ def _why_not(state: Worker) -> tuple[Cause | None, str]:
     return None, "all slots are taken"
 
 
-def _tick(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
-    effects: list[Effect | Report] = []
+def _tick(state: Worker, now: int) -> tuple[Worker, list[Outcome]]:
+    effects: list[Outcome] = []
     for replicate in list(state.replicates.values()):
         if replicate.stage in WATCHED:
             effects.append(Effect(WATCHED[replicate.stage], replicate.task_id, replicate.run))
@@ -303,8 +321,8 @@ def _tick(state: Worker, now: int) -> tuple[Worker, list[Effect | Report]]:
     return state, effects
 
 
-def _give_back(state: Worker, event: GiveBack, now: int) -> tuple[Worker, list[Effect | Report]]:
-    effects: list[Effect | Report] = []
+def _give_back(state: Worker, event: GiveBack, now: int) -> tuple[Worker, list[Outcome]]:
+    effects: list[Outcome] = []
     for replicate in [r for task_id, r in state.replicates.items() if task_id in event.tasks]:
         state, more = _move(state, replicate, about(replicate, What.GIVEN_BACK, event.cause, reason=event.reason), now)
         effects += more
@@ -327,7 +345,7 @@ def _refined(replicate: Replicate, event: Happened) -> What:
     return event.what
 
 
-def _move(state: Worker, replicate: Replicate, event: Happened, now: int) -> tuple[Worker, list[Effect | Report]]:
+def _move(state: Worker, replicate: Replicate, event: Happened, now: int) -> tuple[Worker, list[Outcome]]:
     what = _refined(replicate, event)
     move = TABLE.get((replicate.stage, what))
     if move is None:
@@ -344,7 +362,7 @@ def _move(state: Worker, replicate: Replicate, event: Happened, now: int) -> tup
     elif move.to is Stage.FAILED:
         update["cause"] = event.cause
     after = replicate.model_copy(update=update)
-    effects: list[Effect | Report] = [_report(after, status, event, now) for status in move.reports]
+    effects: list[Outcome] = [_report(after, status, event, now) for status in move.reports]
     begins = WORK[move.to] if move.to is not replicate.stage else ()
     effects += [Effect(do, after.task_id, after.run) for do in (*begins, *move.also)]
     return _with(state, after), effects

@@ -1,7 +1,9 @@
-"""An SQLite file that any thread of one process may use: what the journal and the store of readings have in common."""
+"""An SQLite file that any thread of one process may use, for the journal and the store of readings; and its folder."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -38,7 +40,8 @@ class Database:
                 raise
             self._db.execute("COMMIT")
 
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What a query finds."""
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
@@ -53,3 +56,26 @@ def connect_to_read(path: Path, what: str) -> sqlite3.Connection:
     if not path.exists():
         raise BadInputError(f"there {what} {path}", hint="start the worker once: python -m worker")
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a data folder for one process; BadInputError when another worker has it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise BadInputError(
+                f"another worker (process {owner}) uses {folder}",
+                hint=f"stop it first (kill {owner}), or give this worker a data_dir of its own",
+                code="DATA_DIR_IN_USE",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)

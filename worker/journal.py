@@ -7,11 +7,8 @@ what was begun, and each effect can be taken up again from there.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,11 @@ from typing import Any
 from poco import energy
 from poco.energy import DAY_S, Entry, Profile, Record
 from poco.errors import BadInputError
-from poco.wire import StatusUpdate
+from poco.wire import Sample, StatusUpdate
+from worker import postbox
 from worker.core import Replicate, Report, Worker
 from worker.database import Database, connect, connect_to_read
+from worker.orders import Orders, Reply
 from worker.table import Stage
 
 _SCHEMA = """
@@ -101,29 +100,6 @@ class ResultRow:
     location: str | None = None
 
 
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a data folder for one process; BadInputError when another worker has it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise BadInputError(
-                f"another worker (process {owner}) uses {folder}",
-                hint=f"stop it first (kill {owner}), or give this worker a data_dir of its own",
-                code="DATA_DIR_IN_USE",
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
 class Journal(Database):
     """One worker's journal. Methods may be called from any thread; each is one transaction."""
 
@@ -137,7 +113,7 @@ class Journal(Database):
         path.chmod(0o600)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + postbox.SCHEMA)
         version = self.note("version")
         if version not in (None, _VERSION):
             raise BadInputError(
@@ -152,7 +128,7 @@ class Journal(Database):
     # what this journal belongs to, and small things worth keeping
 
     def note(self, name: str) -> str | None:
-        rows = self._rows("SELECT value FROM notes WHERE name = ?", name)
+        rows = self.rows("SELECT value FROM notes WHERE name = ?", name)
         return str(rows[0][0]) if rows else None
 
     def set_note(self, name: str, value: str) -> None:
@@ -175,20 +151,27 @@ class Journal(Database):
 
     def load(self, slots: int) -> Worker:
         """The state as it was when the process ended."""
-        rows = self._rows("SELECT body FROM replicates WHERE stage != ? ORDER BY began, task_id", Stage.ENDED)
+        rows = self.rows("SELECT body FROM replicates WHERE stage != ? ORDER BY began, task_id", Stage.ENDED)
         replicates = [Replicate.model_validate_json(body) for (body,) in rows]
-        return Worker(slots=slots, acked=int(self.note("acked") or 0), replicates={r.task_id: r for r in replicates})
+        return Worker(
+            slots=slots,
+            acked=int(self.note("acked") or 0),
+            commanded=int(self.note("commanded") or 0),
+            orders=Orders.model_validate_json(self.note("orders") or "{}"),
+            replicates={r.task_id: r for r in replicates},
+        )
 
-    def commit(self, before: Worker, after: Worker, reports: Iterable[Report], now: int) -> None:
-        """Write what changed between two states, and the reports, in one transaction."""
-        reports = list(reports)
+    def commit(self, before: Worker, after: Worker, said: Iterable[Report | Reply], now: int) -> None:
+        """Write what changed between two states, and what is said because of it, in one transaction."""
+        said = list(said)
         changed = [r for key, r in after.replicates.items() if before.replicates.get(key) != r]
         ended = [
             old.model_copy(update={"stage": Stage.ENDED})
             for key, old in before.replicates.items()
             if key not in after.replicates or after.replicates[key].run != old.run
         ]
-        if not (changed or ended or reports) and before.acked == after.acked:
+        heard = (before.acked, before.commanded, before.orders) != (after.acked, after.commanded, after.orders)
+        if not (changed or ended or said or heard):
             return
         with self.transaction() as db:
             for replicate in (*ended, *changed):
@@ -197,10 +180,16 @@ class Journal(Database):
                     " DO UPDATE SET stage = excluded.stage, body = excluded.body, changed = excluded.changed",
                     (replicate.task_id, replicate.run, replicate.stage, replicate.model_dump_json(), now, now),
                 )
-            for report in reports:
-                body = report.update.model_dump_json(exclude_none=True)
-                db.execute("INSERT INTO reports (task_id, body) VALUES (?, ?)", (report.task_id, body))
-            db.execute(_SET_NOTE, ("acked", str(after.acked)))
+            for each in said:
+                if isinstance(each, Reply):
+                    postbox.reply_kept(db, each)
+                else:
+                    body = each.update.model_dump_json(exclude_none=True)
+                    db.execute("INSERT INTO reports (task_id, body) VALUES (?, ?)", (each.task_id, body))
+            if heard:
+                db.execute(_SET_NOTE, ("acked", str(after.acked)))
+                db.execute(_SET_NOTE, ("commanded", str(after.commanded)))
+                db.execute(_SET_NOTE, ("orders", after.orders.model_dump_json(exclude_none=True)))
 
     def forget(self, before: int) -> None:
         """Drop the details of tasks that ended before that Unix second; what they earned stays."""
@@ -212,7 +201,7 @@ class Journal(Database):
 
     def next_report(self) -> tuple[int, str, StatusUpdate] | None:
         """(id, task, update) of the oldest report that was not answered."""
-        rows = self._rows("SELECT id, task_id, body FROM reports ORDER BY id LIMIT 1")
+        rows = self.rows("SELECT id, task_id, body FROM reports ORDER BY id LIMIT 1")
         return (rows[0][0], rows[0][1], StatusUpdate.model_validate_json(rows[0][2])) if rows else None
 
     def report_done(self, number: int) -> None:
@@ -220,7 +209,7 @@ class Journal(Database):
 
     def tasks(self, limit: int = 100) -> list[dict[str, Any]]:
         """The latest tasks, newest first, for people."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT r.task_id, r.stage, r.began, r.changed, r.body, e.reward_nrlc, e.seized_nrlc, e.status"
             " FROM replicates r LEFT JOIN earnings e ON e.task_id = r.task_id ORDER BY r.began DESC LIMIT ?",
             limit,
@@ -253,7 +242,7 @@ class Journal(Database):
 
     def sent(self, task_id: str, step: str) -> list[SentTransaction]:
         """The transactions of one step of a task, newest first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT tx_hash, task_id, step, raw, state, block, at FROM transactions WHERE task_id = ? AND step = ?"
             " ORDER BY rowid DESC",
             task_id, step,
@@ -262,19 +251,19 @@ class Journal(Database):
 
     def open_transactions(self) -> list[SentTransaction]:
         """What was signed and is not known to be mined, oldest first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT tx_hash, task_id, step, raw, state, block, at FROM transactions WHERE state = 'OPEN' ORDER BY rowid"
         )
         return [SentTransaction(*row) for row in rows]
 
     def gas_wei(self) -> int:
         """What all mined transactions cost."""
-        return sum(int(cost) for (cost,) in self._rows("SELECT cost_wei FROM transactions WHERE cost_wei IS NOT NULL"))
+        return sum(int(cost) for (cost,) in self.rows("SELECT cost_wei FROM transactions WHERE cost_wei IS NOT NULL"))
 
     # containers and results
 
     def container(self, task_id: str, run: int) -> ContainerRow | None:
-        rows = self._rows(
+        rows = self.rows(
             "SELECT name, attempt, boot, image, ran_seconds, at, verdict FROM containers WHERE task_id = ? AND run = ?",
             task_id, run,
         )  # fmt: skip
@@ -295,7 +284,7 @@ class Journal(Database):
 
     def image(self, task_id: str, run: int) -> str:
         """The image that a run needs, by digest; empty where none was pulled."""
-        rows = self._rows("SELECT reference FROM pulled WHERE task_id = ? AND run = ?", task_id, run)
+        rows = self.rows("SELECT reference FROM pulled WHERE task_id = ? AND run = ?", task_id, run)
         return str(rows[0][0]) if rows else ""
 
     def unused_images(self) -> list[str]:
@@ -305,13 +294,13 @@ class Journal(Database):
             " WHERE r.stage != ?"
         )
         query = f"SELECT reference FROM images WHERE reference NOT IN ({needed}) ORDER BY used"  # noqa: S608
-        return [str(reference) for (reference,) in self._rows(query, Stage.ENDED)]
+        return [str(reference) for (reference,) in self.rows(query, Stage.ENDED)]
 
     def image_gone(self, reference: str) -> None:
         self._write("DELETE FROM images WHERE reference = ?", reference)
 
     def result(self, task_id: str, run: int) -> ResultRow | None:
-        rows = self._rows("SELECT digest, sha256, size, location FROM results WHERE task_id=? AND run=?", task_id, run)
+        rows = self.rows("SELECT digest, sha256, size, location FROM results WHERE task_id=? AND run=?", task_id, run)
         return ResultRow(*rows[0]) if rows else None
 
     def result_kept(self, task_id: str, run: int, row: ResultRow) -> None:
@@ -329,7 +318,7 @@ class Journal(Database):
 
     def uploaded(self, task_id: str, run: int) -> int:
         """How many bytes of a result the scheduler was last known to have."""
-        rows = self._rows("SELECT sent FROM uploads WHERE task_id = ? AND run = ?", task_id, run)
+        rows = self.rows("SELECT sent FROM uploads WHERE task_id = ? AND run = ?", task_id, run)
         return int(rows[0][0]) if rows else 0
 
     def upload_done(self, task_id: str, run: int, location: str) -> None:
@@ -341,7 +330,7 @@ class Journal(Database):
 
     def delivery(self, task_id: str, run: int) -> tuple[str, bytes] | None:
         """(location, callback data) of a result that was, or was about to be, delivered."""
-        rows = self._rows("SELECT location, callback FROM deliveries WHERE task_id = ? AND run = ?", task_id, run)
+        rows = self.rows("SELECT location, callback FROM deliveries WHERE task_id = ? AND run = ?", task_id, run)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def expected_seconds(self, app: str) -> float | None:
@@ -355,14 +344,18 @@ class Journal(Database):
         self._write(query, task_id, at, status, reward_nrlc, seized_nrlc)
 
     def earnings(self) -> dict[str, int]:
-        rows = self._rows("SELECT COUNT(*), COALESCE(SUM(reward_nrlc), 0), COALESCE(SUM(seized_nrlc), 0) FROM earnings")
+        rows = self.rows("SELECT COUNT(*), COALESCE(SUM(reward_nrlc), 0), COALESCE(SUM(seized_nrlc), 0) FROM earnings")
         tasks, reward, seized = rows[0]
         return {"tasks": tasks, "reward_nrlc": reward, "seized_nrlc": seized}
 
     def energy_kept(
-        self, snapshots: Mapping[str, object], entries: Iterable[Entry] = (), notes: Iterable[dict[str, Any]] = ()
+        self,
+        snapshots: Mapping[str, object],
+        entries: Iterable[Entry] = (),
+        notes: Iterable[dict[str, Any]] = (),
+        samples: Iterable[Sample] = (),
     ) -> None:
-        """Keep meter, gate and source, and with them the ledger's new entries, so that none is lost or told twice."""
+        """Keep meter, gate and source, and with them what is to be told of it, so that none is lost or told twice."""
         with self.transaction() as db:
             for name, snapshot in snapshots.items():
                 db.execute(_SET_NOTE, (f"energy.{name}", json.dumps(snapshot)))
@@ -371,6 +364,7 @@ class Journal(Database):
                 db.execute("INSERT INTO ledger VALUES (?, ?, ?)", (entry.record.start, entry.record.profile, line))
             for note in notes:
                 db.execute("INSERT INTO ledger_notes (at, line) VALUES (?, ?)", (note["at"], energy.note_line(note)))
+            postbox.samples_kept(db, samples)
 
     def energy_snapshot(self, name: str) -> dict[str, Any] | None:
         text = self.note(f"energy.{name}")
@@ -382,12 +376,12 @@ class Journal(Database):
 
     def last_record(self) -> Record | None:
         """The end of the ledger's chain."""
-        rows = self._rows("SELECT line FROM ledger ORDER BY start DESC LIMIT 1")
+        rows = self.rows("SELECT line FROM ledger ORDER BY start DESC LIMIT 1")
         return energy.parse_entry(rows[0][0]).record if rows else None
 
     def ledger_days(self, first: int) -> list[int]:
         """Days (of the source's clock) that have records, from `first` on."""
-        rows = self._rows("SELECT DISTINCT start / 86400 FROM ledger WHERE start >= ? ORDER BY 1", first * DAY_S)
+        rows = self.rows("SELECT DISTINCT start / 86400 FROM ledger WHERE start >= ? ORDER BY 1", first * DAY_S)
         return [day for (day,) in rows]
 
     def ledger_lines(self, first: int = 0, last: int = 2**62) -> list[str]:
@@ -397,4 +391,4 @@ class Journal(Database):
             "SELECT line FROM ledger WHERE start >= ? AND start < ? ORDER BY start",
             "SELECT line FROM ledger_notes WHERE at >= ? AND at < ? ORDER BY id",
         )
-        return [str(line) for query in queries for (line,) in self._rows(query, first, last)]
+        return [str(line) for query in queries for (line,) in self.rows(query, first, last)]

@@ -19,6 +19,7 @@ import urllib3
 from pydantic import BaseModel, ValidationError
 
 from chain.wallet import Wallet
+from poco.commands import CommandAnswer
 from poco.errors import BadInputError, PewError
 from poco.transfers import LogAnswer, LogChunk, Piece, UploadState, content_range, repr_digest
 from poco.wire import (
@@ -103,6 +104,7 @@ class Link:
         self._ca_file = ca_file
         self._wallet = wallet
         self._expected = (chain_id, hub, workerpool)
+        self.wallet, self.chain_id = wallet.address, chain_id
         self._token: str | None = None
         self._login_lock = threading.Lock()
         self._local = threading.local()
@@ -151,6 +153,10 @@ class Link:
         """Tell a replicate's news."""
         path = f"/tasks/{task_id}/status"
         return self._authorized(lambda token: self._call("POST", path, StatusAnswer, update, token=token))
+
+    def answer(self, seq: int, answer: CommandAnswer) -> None:
+        """Tell what became of an operator's command."""
+        self._authorized(lambda token: self._send("POST", f"/workers/me/commands/{seq}", answer, token=token))
 
     def publish(self, day: int, ledger: LedgerDay) -> None:
         """Give a day of the energy ledger away for anyone to audit."""
@@ -279,7 +285,7 @@ class Link:
         data: Any = None
         if isinstance(body, BaseModel):
             headers["Content-Type"] = "application/json"
-            data = body.model_dump_json().encode()
+            data = body.model_dump_json(exclude_defaults=True).encode()
         elif body is not None:
             headers |= {"Content-Type": "application/zip", "Content-Length": str(body.size), **body.headers}
             data = body

@@ -19,6 +19,7 @@ from poco.errors import Cause, PewError
 from worker import core
 from worker.anchor import Anchor, signer
 from worker.chain import PoolChain
+from worker.commands import diagnose
 from worker.config import WorkerConfig
 from worker.core import (
     Drain,
@@ -40,7 +41,9 @@ from worker.lanes import Job, Lanes
 from worker.leaving import Leaving, without_stake
 from worker.link import Link
 from worker.log import Log
+from worker.orders import Reply
 from worker.polling import Poller, Reporter, Shared
+from worker.postbox import Postbox
 from worker.power import Power
 from worker.runner.protocol import Runner
 from worker.table import SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, Do, Stage, What
@@ -98,8 +101,11 @@ class Loop:
         self._began: dict[str, float] = {}
         self._shared = Shared(lambda: self._state, self._tell)
         self._over = self._shared.over
-        self._poller = Poller(config, self._shared, chain=chain, link=link, power=self._power, log=log)
-        self._reporter = Reporter(self._shared, journal, link, log)
+        self._postbox = Postbox(journal)
+        self._reporter = Reporter(self._shared, journal, self._postbox, link, log)
+        self._poller = Poller(
+            config, self._shared, postbox=self._postbox, chain=chain, link=link, power=self._power, log=log
+        )
         self._leaving = Leaving(journal, config.drain_seconds)
         self._task_ended = threading.Event()
         self._drain = threading.Event()
@@ -117,6 +123,8 @@ class Loop:
         self._journal.forget(int(time.time()) - _KEEP_SECONDS)
         self._handle(Weighed(self._look()))
         self._lanes.start()
+        for seq in self._postbox.unanswered():
+            self._reply(Reply(seq, None))
         for effect in core.resume(self._state):
             self._log.info("resumed", task=effect.task_id, do=effect.do)
             self._begin(self._state, effect)
@@ -160,8 +168,8 @@ class Loop:
     def _handle(self, event: Event) -> None:
         now, before = int(time.time()), self._state
         after, effects = core.step(before, event, now)
-        reports = [effect for effect in effects if isinstance(effect, Report)]
-        self._journal.commit(before, after, reports, now)
+        said = [effect for effect in effects if isinstance(effect, Report | Reply)]
+        self._journal.commit(before, after, said, now)
         self._state = after
         for task_id, old in before.replicates.items():
             new = after.replicates.get(task_id)
@@ -176,12 +184,29 @@ class Loop:
         for effect in effects:
             if isinstance(effect, Effect):
                 self._begin(after if effect.task_id in after.replicates else before, effect)
+            elif isinstance(effect, Reply):
+                self._reply(effect)
             else:
                 self._log.info("report", task=effect.task_id, status=effect.update.status, reason=effect.update.reason)
-        if reports:
+        if said:
             self._shared.report_waits.set()
+        if before.orders != after.orders:
+            self._log.info("orders", **after.orders.model_dump(exclude_defaults=True))
+            self._handle(Weighed(self._look()))  # the gate hears it before the next offer
         if core.presence(before) is not core.presence(after):
             self._shared.changed.set()
+
+    def _reply(self, reply: Reply) -> None:
+        """What is said to a command; the doctor is asked beside, it takes its time."""
+        if reply.state is not None:
+            self._log.info("command", seq=reply.seq, state=reply.state, answer=reply.answer[:200])
+            return
+
+        def ask() -> None:
+            self._postbox.keep(diagnose(self._config, reply.seq))
+            self._shared.report_waits.set()
+
+        threading.Thread(target=ask, name="doctor", daemon=True).start()
 
     def _begin(self, state: Worker, effect: Effect) -> None:
         replicate = state.replicates[effect.task_id]
@@ -247,16 +272,21 @@ class Loop:
         """Take nothing new, keep what is staked and what is nearly done, give back the rest at once."""
         state = self._state
         self._handle(Drain())
+        self._leaving = Leaving(self._journal, self._drain_seconds())
         back = self._leaving.given_back(state.replicates.values(), state.stance, self._began, time.time())
         kept = sorted(r.task_id for r in core.unfinished(state.replicates.values()) if r.task_id not in back)
-        self._log.info("draining", seconds=self._config.drain_seconds, finishes=kept, gives_back=sorted(back))
+        self._log.info("draining", seconds=self._leaving.drain_seconds, finishes=kept, gives_back=sorted(back))
         self._handle(GiveBack(back, Cause.WORKER_STOPPED, "the operator stopped this worker"))
         self._shared.changed.set()
         threading.Thread(target=self._finish, name="drain", daemon=True).start()
 
+    def _drain_seconds(self) -> float:
+        told = self._state.orders.settings.drain_seconds
+        return self._config.drain_seconds if told is None else told
+
     def _finish(self) -> None:
         """Stay for what was kept, within the operator's patience; then give back what can be, and say goodbye."""
-        self._patiently(self._config.drain_seconds, lambda: not core.unfinished(self._state.replicates.values()))
+        self._patiently(self._leaving.drain_seconds, lambda: not core.unfinished(self._state.replicates.values()))
         back = without_stake(self._state.replicates.values())
         if back:
             self._tell(GiveBack(back, Cause.WORKER_STOPPED, "the operator stopped this worker"))
@@ -311,7 +341,8 @@ class Loop:
 
     def _look(self) -> Stance:
         state = self._state
-        return self._power.look(time.time(), list(state.replicates.values()), self._began, state.draining)
+        replicates = list(state.replicates.values())
+        return self._power.look(time.time(), replicates, self._began, state.draining, state.orders)
 
     def _watching_means(self) -> None:
         """See that stake, gas, engine and disk suffice; take no work while they do not."""

@@ -10,14 +10,25 @@ from dataclasses import dataclass, field
 
 from poco.errors import PewError
 from poco.states import Presence
-from poco.wire import Poll, PoolConfig, WorkerInfo
+from poco.wire import (
+    MAX_SAMPLES,
+    QUARTER_S,
+    Notification,
+    NotificationType,
+    Poll,
+    PoolConfig,
+    Sample,
+    WorkerInfo,
+)
 from worker import core
 from worker.chain import PoolChain
+from worker.commands import Judge
 from worker.config import WorkerConfig
 from worker.core import Answered, Event, Notified, Worker
 from worker.journal import Journal
 from worker.link import Backoff, Link, SchedulerDownError, SchedulerRefusedError
 from worker.log import Log
+from worker.postbox import Postbox
 from worker.power import Power
 
 _MB = 1_048_576
@@ -49,14 +60,24 @@ class Poller:
     """Polls for work, and takes over what the pool's operator changes."""
 
     def __init__(
-        self, config: WorkerConfig, shared: Shared, *, chain: PoolChain, link: Link, power: Power, log: Log
+        self,
+        config: WorkerConfig,
+        shared: Shared,
+        *,
+        postbox: Postbox,
+        chain: PoolChain,
+        link: Link,
+        power: Power,
+        log: Log,
     ) -> None:
         self._config, self._shared, self._chain, self._link = config, shared, chain, link
-        self._power, self._log = power, log
+        self._postbox, self._power, self._log = postbox, power, log
+        self._judge = Judge(link.chain_id, config.workerpool, link.wallet, config.obeys)
+        self._owner = ""
         self._pool: PoolConfig | None = None
         self._registered = False
         self._no_work = ""
-        self._wait_seconds = config.poll_seconds
+        self._told_seconds = config.poll_seconds
 
     def run(self) -> None:
         """Poll until the end."""
@@ -67,7 +88,7 @@ class Poller:
             try:
                 if self._pool is None or not self._registered:
                     self._meet()
-                poll = self._poll(self._wait_seconds)
+                poll = self._poll(min(self._told_seconds, self._poll_seconds()))
                 asked = time.monotonic()
                 answer = self._link.poll(poll)
             except PewError as error:
@@ -81,11 +102,13 @@ class Poller:
                 self._no_work = answer.no_work
                 if answer.no_work:
                     self._log.info("no_work", why=answer.no_work)
+            if poll.telemetry:
+                self._postbox.told(poll.telemetry)
             if answer.wait_seconds is not None:
-                self._wait_seconds = min(answer.wait_seconds, self._config.poll_seconds)
+                self._told_seconds = answer.wait_seconds
             for notification in answer.notifications:
                 self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
-                shared.tell(Notified(notification))
+                shared.tell(self._heard(notification))
             if poll.acked < shared.state().acked or time.monotonic() - asked >= min(1, poll.wait_seconds):
                 pauses.reset()
             else:
@@ -111,8 +134,24 @@ class Poller:
             self._log.info("connected", scheduler=self._config.scheduler_url)
         else:
             self._log.info("pool_changed", **pool.model_dump())
-        self._pool = pool
-        self._wait_seconds = min(pool.poll_seconds, self._config.poll_seconds)
+        self._pool, self._owner = pool, pool.scheduler
+        self._told_seconds = pool.poll_seconds
+
+    def _heard(self, notification: Notification) -> Event:
+        if notification.type is not NotificationType.COMMAND:
+            return Notified(notification)
+        return self._judge.told(notification.data, self._owner, notification.seq)
+
+    def _poll_seconds(self) -> int:
+        """How long this worker would have a poll held."""
+        return self._shared.state().orders.settings.poll_seconds or self._config.poll_seconds
+
+    def _telemetry(self, presence: Presence) -> list[Sample]:
+        """Quarter hours to tell now: some together, or all that wait where the worker is about to sleep or go."""
+        told = self._shared.state().orders.settings.telemetry_seconds or self._config.telemetry_seconds
+        leaving = presence in (Presence.ASLEEP, Presence.DRAINING)
+        enough = 1 if leaving else told // QUARTER_S
+        return self._postbox.samples(MAX_SAMPLES) if self._postbox.waiting() >= enough else []
 
     def _sleep(self, resume_at: int | None) -> None:
         """The scheduler knows: switch the board off, where something will switch it on again."""
@@ -141,20 +180,23 @@ class Poller:
             disk_mb=disk_mb(self._config),
             running=sorted(state.replicates)[:1024],
             wait_seconds=wait_seconds if presence is not Presence.ASLEEP else 0,
+            telemetry=self._telemetry(presence),
         )
 
 
 class Reporter:
-    """Brings the reports of the journal to the scheduler, the oldest first, each until it is answered."""
+    """Brings reports and answers to commands to the scheduler, the oldest first, each until it has arrived."""
 
-    def __init__(self, shared: Shared, journal: Journal, link: Link, log: Log) -> None:
-        self._shared, self._journal, self._link, self._log = shared, journal, link, log
+    def __init__(self, shared: Shared, journal: Journal, postbox: Postbox, link: Link, log: Log) -> None:
+        self._shared, self._journal, self._postbox, self._link, self._log = shared, journal, postbox, link, log
 
     def run(self) -> None:
         """Report until the end."""
         shared, pauses = self._shared, Backoff(0.5, 30)
         while not shared.over.is_set():
             found = self._journal.next_report()
+            if found is None and self._answer(pauses):
+                continue
             if found is None:
                 shared.report_waits.wait(_LOOK_SECONDS)
                 shared.report_waits.clear()
@@ -172,6 +214,24 @@ class Reporter:
                 shared.tell(Answered(task_id, update.status, verdict))
             pauses.reset()
             self._journal.report_done(number)
+
+    def _answer(self, pauses: Backoff) -> bool:
+        """Bring the oldest answer to a command; whether there was one."""
+        found = self._postbox.next_reply()
+        if found is None:
+            return False
+        seq, answer = found
+        try:
+            self._link.answer(seq, answer)
+        except SchedulerDownError as error:
+            self._log.warning("answer_waits", seq=seq, why=error.message)
+            self._shared.over.wait(pauses.pause())
+            return True
+        except SchedulerRefusedError as error:
+            self._log.warning("answer_refused", seq=seq, why=error.message)
+        pauses.reset()
+        self._postbox.replied(seq)
+        return True
 
 
 def machine(config: WorkerConfig) -> WorkerInfo:

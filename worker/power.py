@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from poco.energy import RECORD_S
 from poco.orders import Domain
-from poco.wire import Energy
+from poco.wire import Energy, Sample
 from worker.core import Facts, Replicate, Stance
 from worker.energy import (
     Action,
@@ -30,8 +31,10 @@ from worker.energy import (
     profile_of,
 )
 from worker.journal import Journal
+from worker.orders import Orders
 from worker.table import Stage
 
+_NO_ORDERS = Orders()
 _COMPUTES = frozenset({Stage.RUNNING})
 _STAKED = frozenset({Stage.FINALIZING, Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
 
@@ -72,6 +75,7 @@ class Power:
             journal.profile_kept(profile)
             self._book = Book(profile, signer.sign, signer.where, journal.last_record())
         self._quarters: list[EnergyRecord] = []
+        self._samples: list[Sample] = []
         self._notes: list[dict[str, Any]] = []
         self._reading: PowerReading = self._source.read(now)
         self._duty = Load.IDLE
@@ -92,7 +96,14 @@ class Power:
         """Whether what runs must pause."""
         return self._stance.halted
 
-    def look(self, now: float, replicates: Sequence[Replicate], began: dict[str, float], draining: bool) -> Stance:
+    def look(
+        self,
+        now: float,
+        replicates: Sequence[Replicate],
+        began: dict[str, float],
+        draining: bool,
+        orders: Orders = _NO_ORDERS,
+    ) -> Stance:
         """Read the meter and let the gate decide about the worker as it stands.
 
         Args:
@@ -100,6 +111,7 @@ class Power:
             replicates: what the worker has in hand.
             began: Unix seconds at which each task's program began, by task.
             draining: the operator's wish.
+            orders: the wishes of the pool's operator.
         """
         with self._lock:
             self._running = tuple(
@@ -118,17 +130,42 @@ class Power:
                 if r.stage in _STAKED and r.facts is not None
             )
             self._reading = self._source.read(now)
-            self._quarters += self._meter.record(self._reading)
+            over = self._meter.record(self._reading)
+            self._quarters += over
             self._gate.observe(self._reading)
             self._learnt.observe(self._reading)
             decision = self._gate.decide(
-                int(now), self._reading, running=self._running, stakes=self._stakes, draining=draining
+                int(now),
+                self._reading,
+                running=self._running,
+                stakes=self._stakes,
+                draining=draining or orders.drain,
+                pause_until=orders.pause_until,
+                wake_at=orders.wake_at,
             )
             if self._stance.words.split(":")[0] != decision.action:
                 self._note("decision", action=decision.action.value, reason=decision.reason)
             self._stance = _stance(decision)
+            self._samples += [self._sample(quarter, decision) for quarter in over]
             self._source.set_load(self._load(), now)
             return self._stance
+
+    def _sample(self, quarter: EnergyRecord, decision: Decision) -> Sample:
+        """A quarter hour as it is told; what the battery and the gate say is that of its end."""
+        current = self._reading.at - quarter.end < RECORD_S
+        stored, soc = quarter.stored_wh, self._reading.battery_soc if current else None
+        if soc is None and stored is not None and self._reading.capacity_wh:
+            soc = stored / self._reading.capacity_wh
+        return Sample(
+            at=quarter.start,
+            harvested_wh=quarter.harvested_wh if quarter.harvest_unknown_s < RECORD_S else None,
+            consumed_wh=quarter.consumed_wh if quarter.load_unknown_s < RECORD_S else None,
+            soc=None if soc is None else min(1.0, max(0.0, soc)),
+            temperature_c=self._reading.temperature_c if current else None,
+            action=decision.action.value if current else "",
+            reason=decision.reason[:300] if current else "",
+            tasks=len(self._running) if current else 0,
+        )
 
     def note(self, kind: str, **what: Any) -> None:
         """Say beside the energies that something happens now."""
@@ -201,10 +238,10 @@ class Power:
         with self._lock:
             snapshots = {name: part.snapshot() for name, part in [*self._parts().items(), ("learnt", self._learnt)]}
             entries = self._book.extend(self._quarters) if self._book is not None else []
-            self._journal.energy_kept({**snapshots, "summary": summary}, entries, self._notes)
+            self._journal.energy_kept({**snapshots, "summary": summary}, entries, self._notes, self._samples)
             if self._book is not None:
                 self._book.kept(entries)
-            self._quarters, self._notes = [], []
+            self._quarters, self._notes, self._samples = [], [], []
 
 
 def _positive(value: float | None) -> float | None:

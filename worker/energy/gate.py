@@ -29,6 +29,7 @@ from worker.energy.situation import (
     RunningTask,
     Situation,
     floor_wh,
+    paused,
     price_nrlc_per_wh,
     rlc,
     soc_of,
@@ -52,8 +53,18 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     nothing), pause, sleep or drain. With an offer it is run or decline, unless the worker must pause, sleep or drain
     anyway.
     """
+    decision = _decide(state, situation, config)
+    wake_at = situation.wake_at
+    if decision.action is Action.SLEEP and wake_at is not None and situation.now < wake_at:
+        return replace(decision, resume_at=round(min(wake_at, decision.resume_at or wake_at)))
+    return decision
+
+
+def _decide(state: GateState, situation: Situation, config: GateConfig) -> Decision:
     soc = situation.soc
     if soc is None:
+        if situation.paused:
+            return paused(state, situation)
         doing = "what runs goes on" if situation.running else "no new work is taken"
         return Decision(
             Action.DECLINE,
@@ -64,6 +75,8 @@ def decide(state: GateState, situation: Situation, config: GateConfig) -> Decisi
     state = _next_state(state, soc, situation, config)
     if state.mode is Mode.ASLEEP:
         return _sleep(state, soc, situation, config)
+    if situation.paused:
+        return paused(state, situation)
     if state.mode is Mode.PAUSED and situation.running:
         lowest, _ = lowest_ahead(soc * situation.battery.capacity_wh, None, situation, config)
         floor = floor_wh(situation.battery, config)
@@ -114,6 +127,8 @@ def _rest(state: GateState, soc: float, situation: Situation, config: GateConfig
     """The sleep that the planner chose: begun when it pays, slept to its end, and not begun again before the worker
     has listened for what was waiting. Ends lie on the source's quarter hours."""
     at, listen_s = situation.reading.at, config.listen_s * situation.speed
+    if situation.wake_at is not None and situation.wake_at <= situation.now < situation.wake_at + config.woken_s:
+        return None
     if at >= state.rest_until:
         if not situation.rest_s or at < state.rest_until + listen_s:
             return None
@@ -309,6 +324,8 @@ class Gate:
         running: tuple[RunningTask, ...] = (),
         stakes: tuple[OpenStake, ...] = (),
         draining: bool = False,
+        pause_until: float | None = None,
+        wake_at: float | None = None,
     ) -> Decision:
         """Decide with this worker's battery, device and forecast."""
         situation = Situation(
@@ -321,6 +338,8 @@ class Gate:
             running=running,
             stakes=stakes,
             draining=draining,
+            pause_until=pause_until,
+            wake_at=wake_at,
         )
         soc, config = situation.soc, self._config
         if offer or running or stakes or (soc is not None and soc < config.start_above + config.hysteresis):

@@ -38,6 +38,7 @@ class GateConfig(BaseModel):
     max_sleep_s: int = Field(14 * 3600, ge=STEP_S)
     wear_nrlc_per_wh: float = Field(0.0, ge=0, description="what a watt-hour drawn from the battery costs in its life")
     nap_s: int = Field(STEP_S, ge=300, le=1800, description="a nap that the plan chose ends after so long")
+    woken_s: int = Field(600, ge=0, description="no nap so long after the operator had it woken (worker's clock)")
     listen_s: int = Field(20, ge=0, description="stays up so long after a nap, for what was waiting (worker's clock)")
     market: Market | None = Field(None, description="what work is worth: turns the planner on")
 
@@ -103,12 +104,19 @@ class Situation:
     stakes: tuple[OpenStake, ...] = ()
     forecast: Forecast | None = None
     draining: bool = False  # the operator's wish
+    pause_until: float | None = None  # the operator's wish, on the worker's clock
+    wake_at: float | None = None  # the operator's wish, on the worker's clock
     ask_nrlc: float | None = None  # what the planner asks for the offer's energy and time; `None` without a plan
     rest_s: float = 0.0  # the planner would rather sleep so long than wait for offers, on the source's clock
 
     @property
     def soc(self) -> float | None:
         return soc_of(self.reading, self.battery)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the operator wants nothing to be computed."""
+        return self.pause_until is not None and self.now < self.pause_until
 
     @property
     def stakes_s(self) -> float:
@@ -147,6 +155,18 @@ class Decision:
     until: str
     state: GateState
     resume_at: int | None = None  # Unix seconds of the worker's clock
+
+
+def paused(state: GateState, situation: Situation) -> Decision:
+    """The operator wants nothing to be computed; what is staked is revealed nevertheless."""
+    until = round(situation.pause_until or situation.now)
+    return Decision(
+        Action.PAUSE if situation.running else Action.DECLINE,
+        "the operator has paused this worker",
+        f"{until - situation.now} s have passed, or the operator lets it work again",
+        state,
+        until,
+    )
 
 
 def price_nrlc_per_wh(soc: float, situation: Situation, config: GateConfig) -> float:

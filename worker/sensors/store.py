@@ -108,18 +108,18 @@ class Store(Database):
     def readings(self, start: int, end: int) -> Iterator[tuple[int, dict[str, float | None]]]:
         """(Unix seconds, reading) from `start` to `end`, both included, in order; some at a time in memory."""
         query = f"SELECT * FROM readings WHERE at BETWEEN ? AND ? ORDER BY at LIMIT {_PAGE}"  # noqa: S608
-        while rows := self._rows(query, start, end):
+        while rows := self.rows(query, start, end):
             for at, *values in rows:
                 yield int(at), dict(zip(COLUMNS, values, strict=True))
             start = int(rows[-1][0]) + 1
 
     def count(self, start: int, end: int) -> int:
         """How many readings there are from `start` to `end`."""
-        return int(self._rows("SELECT COUNT(*) FROM readings WHERE at BETWEEN ? AND ?", start, end)[0][0])
+        return int(self.rows("SELECT COUNT(*) FROM readings WHERE at BETWEEN ? AND ?", start, end)[0][0])
 
     def latest(self) -> tuple[int, dict[str, float | None]] | None:
         """The newest reading."""
-        rows = self._rows("SELECT * FROM readings ORDER BY at DESC LIMIT 1")
+        rows = self.rows("SELECT * FROM readings ORDER BY at DESC LIMIT 1")
         return (int(rows[0][0]), dict(zip(COLUMNS, rows[0][1:], strict=True))) if rows else None
 
     # what waits for the broker
@@ -140,12 +140,12 @@ class Store(Database):
 
     def waiting(self, limit: int) -> list[tuple[int, Message]]:
         """The oldest messages that were not delivered, with their numbers."""
-        rows = self._rows("SELECT id, topic, payload, retain FROM outbox ORDER BY id LIMIT ?", limit)
+        rows = self.rows("SELECT id, topic, payload, retain FROM outbox ORDER BY id LIMIT ?", limit)
         return [(number, Message(topic, bytes(payload), bool(retain))) for number, topic, payload, retain in rows]
 
     def unsent(self) -> int:
         """How many messages wait."""
-        return int(self._rows("SELECT COUNT(*) FROM outbox")[0][0])
+        return int(self.rows("SELECT COUNT(*) FROM outbox")[0][0])
 
     def delivered(self, number: int) -> None:
         """The broker has this message and all before it."""
@@ -167,9 +167,7 @@ class Store(Database):
 
     def last_analysis(self, program: str) -> tuple[float, float, dict[str, Any]] | None:
         """(start, end, summary) of the program's newest span."""
-        rows = self._rows(
-            "SELECT start, end, summary FROM analyses WHERE program = ? ORDER BY id DESC LIMIT 1", program
-        )
+        rows = self.rows("SELECT start, end, summary FROM analyses WHERE program = ? ORDER BY id DESC LIMIT 1", program)
         return (rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
 
     # bounds
@@ -196,5 +194,5 @@ class Store(Database):
 
     def size(self) -> int:
         """Bytes of the file when all is written back."""
-        pages, page = (self._rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
+        pages, page = (self.rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
         return int(pages) * int(page)

@@ -132,7 +132,7 @@ def test_a_power_cut_in_the_middle_of_a_write_costs_at_most_that_write(share: fl
     with tempfile.TemporaryDirectory() as folder:
         live, cut = Path(folder) / "r.db", Path(folder) / "cut.db"
         store = Store(live, Keep())
-        assert store._rows("PRAGMA synchronous")[0][0] == 2 and store._rows("PRAGMA journal_mode")[0][0] == "wal"
+        assert store.rows("PRAGMA synchronous")[0][0] == 2 and store.rows("PRAGMA journal_mode")[0][0] == "wal"
         for second in range(8):
             store.reading_kept(T0 + second, clean({"wind_ms": float(second)}), nothing)
         shutil.copy(live, cut)

@@ -15,7 +15,8 @@ from poco.hexes import ZERO_ADDRESS
 from poco.states import ReplicateStatus
 from poco.wire import StatusUpdate
 from worker.core import Replicate, Report, Worker
-from worker.journal import ContainerRow, Journal, ResultRow, exclusive
+from worker.database import exclusive
+from worker.journal import ContainerRow, Journal, ResultRow
 from worker.table import Stage
 
 TASK = "0x" + "11" * 32
@@ -152,7 +153,7 @@ def test_reading_needs_a_journal(tmp_path: Path) -> None:
 
 
 def test_one_process_for_one_folder(tmp_path: Path) -> None:
-    hold = "import sys,time,pathlib\nfrom worker.journal import exclusive\n"
+    hold = "import sys,time,pathlib\nfrom worker.database import exclusive\n"
     hold += "with exclusive(pathlib.Path(sys.argv[1])):\n print('held', flush=True)\n time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / "d")], stdout=subprocess.PIPE)
     try:
