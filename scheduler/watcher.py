@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -38,6 +38,18 @@ EVENTS_TOGETHER = 50
 LOOK_SECONDS = 0.03
 #: A chain that has not moved is read again after so long.
 STILL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """How far the chain was read: hashes of blocks, and the last one."""
+
+    marks: dict[int, str]
+    block: int
+
+    def keep(self, db: Connection) -> None:
+        reorgs.mark(db, self.marks)
+        store.set_meta(db, "block", str(self.block))
 
 
 class Watcher(threading.Thread):
@@ -138,6 +150,8 @@ class Watcher(threading.Thread):
         common = reorgs.agreed(self._engine, self._chain, (head, end))
         self.block = common
         first = self._again_from(common, RECHECK_SECONDS if widely else REPORT_SECONDS)
+        if first > head:
+            self._end = end, began
         while first <= head and not self._stopping.is_set():
             found = self._reader.read(first, head)
             if found is None:
@@ -145,12 +159,8 @@ class Watcher(threading.Thread):
             events, last, last_hash = found
             self._chain.endpoints.require(last)
             new = [event for event in merged(events) if _place(event) not in self._taken]
-            self._take(new)
             if new or last > self.block:
-                marks = {**{event.block: event.block_hash for event in new}, last: last_hash}
-                with self._engine.store.write() as db:
-                    reorgs.mark(db, marks)
-                    store.set_meta(db, "block", str(last))
+                self._take(new, _Read({**{event.block: event.block_hash for event in new}, last: last_hash}, last))
             if last > self.block:
                 self._fresh.append((self.block + 1, time.monotonic()))
                 self.block = last
@@ -171,8 +181,8 @@ class Watcher(threading.Thread):
 
     # --- events
 
-    def _take(self, events: Sequence[Event]) -> None:
-        """Store events and what follows from them, each once; a new deal before what concerns its tasks."""
+    def _take(self, events: Sequence[Event], read: _Read) -> None:
+        """Store events and what follows from them, each once: a new deal before its tasks, `read` last."""
         waiting: list[Event] = []
         for event in events:
             if event.name != "SchedulerNotice":
@@ -183,9 +193,9 @@ class Watcher(threading.Thread):
                 self._take_deal(event)
                 waiting = []
             self._taken.add(_place(event))
-        self._take_tasks(waiting)
+        self._take_tasks(waiting, read)
 
-    def _take_tasks(self, events: Sequence[Event]) -> None:
+    def _take_tasks(self, events: Sequence[Event], read: _Read | None = None) -> None:
         for start in range(0, len(events), EVENTS_TOGETHER):
             chunk = [e for e in events[start : start + EVENTS_TOGETHER] if "taskid" in e.args]
             with self._engine.store.read() as db:
@@ -197,9 +207,14 @@ class Watcher(threading.Thread):
             # rising ids: whoever changes several tasks takes them in this order
             new.sort(key=lambda event: str(event.args["taskid"]))
             if new:
-                self._apply([(event, self._arguments(event, seconds)) for event in new])
+                last = start + EVENTS_TOGETHER >= len(events)
+                self._apply([(event, self._arguments(event, seconds)) for event in new], read if last else None)
+                read = None if last else read
             # those of tasks that are not known yet may be ours: the log of their deal may come late
             self._taken |= {_place(event) for event in chunk if event.args["taskid"] in seconds}
+        if read is not None:
+            with self._engine.store.write() as db:
+                read.keep(db)
 
     def _arguments(self, event: Event, seconds: dict[str, int]) -> dict[str, Any]:
         """An event's arguments as they are kept, with what the chain says beside it."""
@@ -211,7 +226,7 @@ class Watcher(threading.Thread):
             args["weight"] = weight(self._chain.score(str(event.args["worker"])))
         return args
 
-    def _apply(self, events: Sequence[tuple[Event, dict[str, Any]]]) -> None:
+    def _apply(self, events: Sequence[tuple[Event, dict[str, Any]]], read: _Read | None) -> None:
         def work(db: Connection) -> list[m.Effect]:
             effects: list[m.Effect] = []
             for event, args in events:
@@ -220,6 +235,8 @@ class Watcher(threading.Thread):
                 meant = meaning(event.name, args)
                 if meant is not None:
                     effects += self._engine.apply_in(db, task_id, meant)
+            if read is not None:
+                read.keep(db)
             return effects
 
         self._engine.announce(self._engine.store.transact(work))
