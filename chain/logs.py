@@ -19,8 +19,11 @@ class LogReader:
         self._names = names
         self.size = FIRST
 
-    def read(self, first: int, last: int) -> tuple[list[Event], int, str] | None:
+    def read(self, first: int, last: int, last_hash: str | None = None) -> tuple[list[Event], int, str] | None:
         """(events from `first` on, the block up to which that is all, its hash); None while the chain changes.
+
+        Args:
+            last_hash: of block `last`, where it was just asked for.
 
         Raises:
             LogsTooWideError: a node refuses even a single block.
@@ -28,7 +31,7 @@ class LogReader:
         """
         while True:
             end = min(first + self.size - 1, last)
-            _, end_hash, _ = self._chain.block(end)
+            end_hash = last_hash if end == last and last_hash else self._chain.block(end)[1]
             try:
                 events = self._chain.logs(first, end, self._names)
             except LogsTooWideError:

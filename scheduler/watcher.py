@@ -26,8 +26,10 @@ from scheduler.engine import Engine
 from scheduler.log import log
 from scheduler.reorgs import meaning
 
-#: Nodes may know a block before they know its logs: it is read again for so long, and for a report for a moment.
+#: Nodes may know a block before they know its logs: it is read again for so long, now and then,
+#: and for a report for a moment.
 RECHECK_SECONDS = 10.0
+RECHECK_EVERY = 2.0
 REPORT_SECONDS = 1.0
 #: So many blocks are read again at the start.
 RECHECK_BLOCKS = 8
@@ -97,8 +99,11 @@ class Watcher(threading.Thread):
         self.caught_up = False
 
     def run(self) -> None:
+        widely = -math.inf
         while not self._stopping.is_set():
-            self._widely.set()
+            if time.monotonic() - widely >= RECHECK_EVERY:
+                self._widely.set()
+                widely = time.monotonic()
             self.look()
             self._stopping.wait(self.pause)
 
@@ -153,7 +158,7 @@ class Watcher(threading.Thread):
         if first > head:
             self._end = end, began
         while first <= head and not self._stopping.is_set():
-            found = self._reader.read(first, head)
+            found = self._reader.read(first, head, end)
             if found is None:
                 return  # the chain is just changing its mind: look again
             events, last, last_hash = found
