@@ -38,6 +38,7 @@ PYTEST = [
 #: Tests that compute, and tests that wait for blocks, containers and other processes most of the time.
 COMPUTE, WAIT = "--numprocesses=2", "--numprocesses=3"
 GROUPS = ("lint", "contracts", "unit", "integration", "e2e")
+WAITING = {"integration": ["tests/integration", "tests/acceptance"], "e2e": ["tests/e2e"]}
 TEST_FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance", "tests/e2e")
 NEEDS_ENGINE = frozenset({"integration", "e2e"})
 NO_TESTS_COLLECTED = 5  # pytest's exit code
@@ -62,10 +63,11 @@ class Outcome:
     seconds: float
 
 
-def phases(left_out: str | None) -> list[Phase]:
-    """All phases in their order; `left_out` is the pytest marker expression that is left out, or None."""
+def phases(left_out: str | None, groups: Sequence[str] = GROUPS) -> list[Phase]:
+    """The phases of the groups in their order; `left_out` is the pytest marker expression that is left out, or None."""
     select = ["-m", f"not ({left_out})"] if left_out else []
-    return [
+    waiting = [group for group in WAITING if group in groups]
+    every = [
         Phase("lint", "ruff check", [str(COMMANDS / "ruff"), "check", "-q", "."]),
         Phase("lint", "ruff format", [str(COMMANDS / "ruff"), "format", "-q", "--check", "."]),
         Phase("lint", "mypy", [str(COMMANDS / "mypy")]),
@@ -73,9 +75,11 @@ def phases(left_out: str | None) -> list[Phase]:
         Phase("lint", "slither", [str(COMMANDS / "python"), "-m", "ops.solidity_lint"]),
         Phase("contracts", "brownie test", [str(COMMANDS / "brownie"), "test"], brownie_ports()),
         Phase("unit", "unit tests", [*PYTEST, COMPUTE, "tests/unit", *select]),
-        Phase("integration", "integration tests", [*PYTEST, WAIT, "tests/integration", "tests/acceptance", *select]),
-        Phase("e2e", "end-to-end test", [*PYTEST, COMPUTE, "tests/e2e", *select]),
     ]
+    if waiting:  # together, so that none waits for the longest file of the others
+        folders = [folder for group in waiting for folder in WAITING[group]]
+        every.append(Phase(waiting[0], " and ".join(waiting) + " tests", [*PYTEST, WAIT, *folders, *select]))
+    return [each for each in every if each.group in groups]
 
 
 def brownie_ports() -> dict[str, tuple[int, str]]:
@@ -173,12 +177,11 @@ def check(groups: list[str]) -> int:
         env["DOCKER_HOST"] = host
     for error in filter(None, (trouble, other_trouble)):
         say("engine", f"{error.message}\n        {error.hint}")
-    wanted = [each for each in phases(left_out) if each.group in groups]
-    outcomes = [run_phase(each, env, may_be_empty=left_out is not None) for each in wanted]
+    outcomes = [run_phase(each, env, may_be_empty=left_out is not None) for each in phases(left_out, groups)]
 
     print("\n== summary")
     for each in outcomes:
-        print(f"  {'ok' if each.ok else 'FAILED':<8}{each.name:<22}{each.seconds:7.1f} s")
+        print(f"  {'ok' if each.ok else 'FAILED':<8}{each.name:<30}{each.seconds:7.1f} s")
     failed = [each.name for each in outcomes if not each.ok]
     for expression, name in ((no_engine, "Docker Engine"), (no_bubblewrap, "bubblewrap")):
         if expression is not None and not left_out_is_accepted(expression, name, env):

@@ -24,7 +24,7 @@ from sdk.service import ServiceError
 from sdk.watch import Ending, Watcher, watch
 from tests.e2e import programs
 
-pytestmark = [pytest.mark.chain, pytest.mark.docker]
+pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.long]
 RLC = 10**9
 PORTS = Ports.free()
 WORKERS = ("first", "second")

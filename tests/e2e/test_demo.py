@@ -20,7 +20,7 @@ from scripts.demo import arguments
 from scripts.localstack import Ports
 from sdk.results import opened
 
-pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation]
+pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation, pytest.mark.long]
 PORTS = Ports.free()
 ARGUMENTS = [f"--{name}-port={getattr(PORTS, name)}" for name in ("chain", "registry", "scheduler", "files")]
 ARCHITECTURES = {"linux/arm/v7", "linux/arm64", "linux/amd64"}

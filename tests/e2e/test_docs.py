@@ -5,7 +5,7 @@ import pytest
 from tests.docs_run import scenes
 from tests.docs_run.reading import Reading
 
-pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation]
+pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation, pytest.mark.long]
 
 
 def test_the_first_pages_are_true(tmp_path):

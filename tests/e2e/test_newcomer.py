@@ -18,7 +18,7 @@ from sdk.builder.image import Builder
 from sdk.cli import main as pew
 from sdk.progress import Progress
 
-pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation]
+pytestmark = [pytest.mark.chain, pytest.mark.docker, pytest.mark.emulation, pytest.mark.long]
 PORTS = Ports.free()
 ARM_WORKER = "pi-image"
 #: The emulated interpreter compiles and loads web3 in half a minute; on a busy machine in more.

@@ -27,14 +27,14 @@ def without_engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(check, "look_for_engine", lambda: (None, "docker or emulation", trouble))
     monkeypatch.setattr(check, "look_for_bubblewrap", lambda: (None, None))
     monkeypatch.setattr(check, "tests_left_out", lambda *_: Counter({"tests/integration/test_a.py": 3}))
-    monkeypatch.setattr(check, "phases", lambda _: [phase("unit", 0), phase("integration", 0), phase("e2e", 5)])
+    monkeypatch.setattr(check, "phases", lambda *_: [phase("unit", 0), phase("integration", 0), phase("e2e", 5)])
     return monkeypatch
 
 
 def test_all_phases_run_and_the_failed_one_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(check, "phases", lambda _: [phase("lint", 1), phase("unit", 0), phase("contracts", 5)])
+    monkeypatch.setattr(check, "phases", lambda *_: [phase("lint", 1), phase("unit", 0), phase("contracts", 5)])
     assert check.check(["lint", "unit", "contracts"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ")] == ["FAILED", "ok", "FAILED"]
@@ -47,7 +47,7 @@ def test_a_phase_whose_port_is_taken_does_not_run(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = {"the chain": (port, "networks.yaml: port")}
-        monkeypatch.setattr(check, "phases", lambda _: [Phase("contracts", "brownie test", ["/nonexistent"], ports)])
+        monkeypatch.setattr(check, "phases", lambda *_: [Phase("contracts", "brownie test", ["/nonexistent"], ports)])
         assert check.check(["contracts"]) == 1
     out = capsys.readouterr().out
     assert f"error: port {port} for the chain is taken by pid {os.getpid()}" in out
@@ -71,7 +71,7 @@ def test_tests_without_bubblewrap_are_named(
 
 
 def test_success_is_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(check, "phases", lambda _: [phase("unit", 0), phase("lint", 1)])
+    monkeypatch.setattr(check, "phases", lambda *_: [phase("unit", 0)])
     assert check.check(["unit"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("All checks passed (")
 
@@ -102,7 +102,14 @@ def test_what_is_left_out_is_deselected_in_every_pytest_phase() -> None:
     for each in check.phases("docker or emulation"):
         if each.argv[1:3] == ["-m", "pytest"]:
             assert each.argv[-2:] == ["-m", "not (docker or emulation)"]
-    assert {each.group for each in check.phases(None)} == set(check.GROUPS)
+
+
+def test_every_group_has_its_phases() -> None:
+    for group in check.GROUPS:
+        assert {each.group for each in check.phases(None, [group])} == {group}
+    together = check.phases(None)
+    assert together[-1].name == "integration and e2e tests"
+    assert together[-1].argv[-3:] == check.WAITING["integration"] + check.WAITING["e2e"]
 
 
 def test_tests_that_need_an_engine_are_counted_by_file() -> None:
@@ -120,7 +127,7 @@ def test_ctrl_c_lets_the_phase_clean_up() -> None:
     slow = "import time\ntry:\n    print('ready', flush=True); time.sleep(60)\n"
     slow += "finally:\n    time.sleep(0.7); print('clean', flush=True)"
     program = "import sys\nfrom ops import check\nfrom ops.check import Phase\n"
-    program += f"check.phases = lambda _: [Phase('unit', 'slow', [sys.executable, '-c', {slow!r}])]\n"
+    program += f"check.phases = lambda *_: [Phase('unit', 'slow', [sys.executable, '-c', {slow!r}])]\n"
     program += "from ops.console import guarded\nsys.exit(guarded(lambda: check.check(['unit'])))"
     running = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
