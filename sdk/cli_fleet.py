@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from poco.errors import PewError
+from sdk import cli_fleet_provision
 from sdk.cli_common import Settings, json_option, table
 
 
@@ -67,3 +68,7 @@ def _workers(workers: list[dict[str, Any]], now: int) -> list[str]:
 
 def _number(value: Any, factor: float, unit: str) -> str:
     return f"{value * factor:.1f} {unit}" if isinstance(value, int | float) else "?"
+
+
+for _command in cli_fleet_provision.COMMANDS:
+    fleet.add_command(_command)
