@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from worker.energy.outside import OutsideForecast
@@ -128,6 +129,10 @@ class Forecaster:
             clear = self._clear_w(step)
             if clear >= 0.05 * self._panel.peak_w:
                 daylight += 1
+            if clear <= 0.0:
+                mean.append(0.0)
+                low.append(0.0)
+                continue
             lead = max(1, daylight)
             expected = self._blended(_expected(known, lead), (step + 0.5) * STEP_S, lead)
             mean.append(expected * clear)
@@ -135,11 +140,10 @@ class Forecaster:
         return Forecast(at, STEP_S, tuple(mean), tuple(low))
 
     def _lower(self, lead: int) -> float:
-        for k in range(1, len(_LEADS)):
-            if lead <= _LEADS[k]:
-                part = math.log(lead / _LEADS[k - 1]) / math.log(_LEADS[k] / _LEADS[k - 1])
-                return min(0.0, self._low[k - 1] + part * (self._low[k] - self._low[k - 1]))
-        return min(0.0, self._low[-1])
+        k, part = _between(lead)
+        if not k:
+            return min(0.0, self._low[-1])
+        return min(0.0, self._low[k - 1] + part * (self._low[k] - self._low[k - 1]))
 
     def snapshot(self) -> dict[str, Any]:
         """What `restore` needs: JSON types only."""
@@ -168,5 +172,20 @@ class Forecaster:
 def _expected(known: tuple[float, float, float], lead: int) -> float:
     """Index to expect `lead` daylight steps ahead."""
     last, hours, days = known
-    weight = _LAST_WEIGHT * math.exp(-(lead - 1) / _LAST_FADES_STEPS)
+    weight = _last_weight(lead)
     return weight * last + (1.0 - weight) * (_RECENT_WEIGHT * hours + (1.0 - _RECENT_WEIGHT) * days)
+
+
+@cache
+def _last_weight(lead: int) -> float:
+    """The say of the last quarter hour, `lead` daylight steps ahead."""
+    return _LAST_WEIGHT * math.exp(-(lead - 1) / _LAST_FADES_STEPS)
+
+
+@cache
+def _between(lead: int) -> tuple[int, float]:
+    """Which of `_LEADS` is the first not below, and how far on the way to it from the one before; 0 beyond the last."""
+    for k in range(1, len(_LEADS)):
+        if lead <= _LEADS[k]:
+            return k, math.log(lead / _LEADS[k - 1]) / math.log(_LEADS[k] / _LEADS[k - 1])
+    return 0, 0.0

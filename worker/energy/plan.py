@@ -34,17 +34,16 @@ def project(
         charges: whether the battery takes a surplus; it does not in frost.
     """
     powers = () if forecast is None else (forecast.low_w if low else forecast.mean_w)
+    charging, discharging = battery.charge_efficiency * charges, battery.discharge_efficiency
+    capacity, known = battery.capacity_wh, len(powers)
     path: list[float] = []
     done = 0.0
     while done < seconds:
         span = min(float(STEP_S), seconds - done)
         step = int(done // STEP_S)
-        panel_w = powers[step] if step < len(powers) else 0.0
+        panel_w = powers[step] if step < known else 0.0
         net_wh = (panel_w - load_w(done + span / 2)) * span / 3600.0
-        net_wh = (
-            net_wh * battery.charge_efficiency * charges if net_wh >= 0.0 else net_wh / battery.discharge_efficiency
-        )
-        stored_wh = min(battery.capacity_wh, stored_wh + net_wh)
+        stored_wh = min(capacity, stored_wh + (net_wh * charging if net_wh >= 0.0 else net_wh / discharging))
         path.append(stored_wh)
         done += span
     return path
