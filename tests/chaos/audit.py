@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from chain.model import Event, Task
-from poco.ids import task_id
 from poco.states import ChainTaskStatus as C
 from poco.states import ContributionStatus
 from tests.chaos.requester import APP_PRICE, DATA_PRICE, PRICE
@@ -63,7 +62,7 @@ class Auditor:
         for event in events:
             if event.name == "SchedulerNotice" and event.args["workerpool"] == self.world.pool:
                 deal = chain.deal(str(event.args["dealid"]))
-                found += [chain.task(task_id(deal.id, deal.bot_first + n)) for n in range(deal.bot_size)]
+                found += [chain.task(each) for each in deal.task_ids]
         return found
 
     def during(self) -> Findings:
@@ -143,8 +142,8 @@ class Auditor:
             if event.name != "SchedulerNotice" or event.args["workerpool"] != self.world.pool:
                 continue
             deal = chain.deal(str(event.args["dealid"]))
-            for n in range(deal.bot_size):
-                task = chain.task(task_id(deal.id, deal.bot_first + n))
+            for task_id in deal.task_ids:
+                task = chain.task(task_id)
                 if task.status not in (C.COMPLETED, C.FAILED):
                     final = deal.deadlines(chain.category(deal.category).seconds).final
                     latest = max(latest or 0, max(final, rested) + CLAIM_SECONDS)

@@ -14,7 +14,6 @@ import requests
 
 from poco.errors import PewError
 from poco.hexes import ZERO_ADDRESS, to_hex
-from poco.ids import task_id
 from poco.orders import NO_DATASET, AppOrder, DatasetOrder, RequestOrder, WorkerpoolOrder
 from poco.states import ChainTaskStatus
 from tests.chaos.world import LOST_SECONDS, RLC, World
@@ -134,9 +133,8 @@ class Requester(threading.Thread):
         )  # fmt: skip
         call = chain.hub.functions.matchOrders(*(order.as_tuple() for order in orders))
         receipt = world.senders["requester"].transact(call, timeout=8)
-        deal_id = str(receipt.event("SchedulerNotice").args["dealid"])
-        deal = chain.deal(deal_id)
-        made = {task_id(deal_id, deal.bot_first + n) for n in range(deal.bot_size)}
+        deal = chain.deal(str(receipt.event("SchedulerNotice").args["dealid"]))
+        made = set(deal.task_ids)
         self.ordered += volume
         self._open |= made
         self.tasks |= made
