@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import Field
 from sqlalchemy import delete, insert
 from starlette.concurrency import run_in_threadpool
@@ -25,11 +25,12 @@ from poco.wire import (
     StatusUpdate,
     WorkerInfo,
 )
-from scheduler import api_fleet, api_market, api_results, owners, store, web
+from scheduler import api_fleet, api_market, api_page, api_results, owners, store, web
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.api_fleet import FleetServices
 from scheduler.api_market import MarketServices
+from scheduler.api_page import PageServices
 from scheduler.api_results import ResultServices
 from scheduler.engine import Engine
 from scheduler.ledgers import LAST_DAY, Ledgers
@@ -58,6 +59,7 @@ class Services:
     market: MarketServices
     ledgers: Ledgers
     fleet: FleetServices
+    page: PageServices
 
     @property
     def pool(self) -> PoolConfig:
@@ -164,6 +166,12 @@ def build(s: Services) -> FastAPI:
     app.include_router(api_market.router(s.market))
     app.include_router(api_results.router(s.results, wallet_of))
     app.include_router(api_fleet.router(s.fleet, wallet_of))
+    app.mount("/page", api_page.build(s.page))
+
+    @app.get("/", include_in_schema=False)
+    def root() -> RedirectResponse:
+        return RedirectResponse("/page/")
+
     return app
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from poco.energy import parse
+from poco.energy import Ledger, parse
 from poco.hexes import address
 from poco.wire import LedgerDay
 from scheduler.web import HttpError
@@ -36,7 +36,7 @@ class Ledgers:
                 HTTPStatus.BAD_REQUEST, "BAD_REQUEST", f"these are not the records of {wallet} on day {day}"
             )
         text = "".join(f"{line}\n" for line in body.lines)
-        path = self._folder / wallet.lower() / f"{day:06d}.jsonl"
+        path = self._file(wallet, day)
         if path.exists():
             if path.read_text() != text:
                 raise HttpError(
@@ -53,8 +53,25 @@ class Ledgers:
 
     def lines(self, wallet: str, first: int, last: int) -> Iterator[str] | None:
         """The text of the days `first` to `last`, a day at a time; None where nothing of that worker is here."""
-        folder = self._folder / address(wallet).lower()
-        if not folder.is_dir():
+        if not self.folder_of(wallet).is_dir():
             return None
-        days = sorted(path for path in folder.glob("*.jsonl") if first <= int(path.stem) <= last)
+        days = [self._file(wallet, day) for day in self.days(wallet) if first <= day <= last]
         return (path.read_text() for path in days)
+
+    def days(self, wallet: str) -> list[int]:
+        """The days that worker has published, rising."""
+        return sorted(int(path.stem) for path in self.folder_of(wallet).glob("*.jsonl"))
+
+    def read(self, wallet: str, day: int) -> Ledger | None:
+        """What that worker has published of one day; None where it has not."""
+        try:
+            return parse(self._file(wallet, day).read_text().splitlines())
+        except FileNotFoundError:
+            return None
+
+    def folder_of(self, wallet: str) -> Path:
+        """Where that worker's days lie, a file each; BadInputError for what is no address."""
+        return self._folder / address(wallet).lower()
+
+    def _file(self, wallet: str, day: int) -> Path:
+        return self.folder_of(wallet) / f"{day:06d}.jsonl"

@@ -22,7 +22,9 @@ from poco.wire import PROTOCOL, PoolConfig
 from scheduler import api, funds, lock, operators, sharing, store
 from scheduler.api_fleet import FleetServices
 from scheduler.api_market import MarketServices
+from scheduler.api_page import PageServices
 from scheduler.api_results import ResultServices
+from scheduler.broker import Broker
 from scheduler.config import Config
 from scheduler.config import load as load_config
 from scheduler.engine import Clock, Engine
@@ -128,11 +130,15 @@ class Scheduler:
             poll_seconds=config.poll_seconds,
             max_result_bytes=config.max_result_bytes,
         )
+        self.broker = (
+            Broker(config.broker, self.engine, deployment.chain_id, config.workerpool) if config.broker else None
+        )
         self.operators = operators.sessions(
             self.store, deployment.chain_id, config.workerpool, config.operators, wallet.address
         )
+        settings, ledgers = Settings(config, pool), Ledgers(config.files / "ledgers")
         self.services = api.Services(
-            settings=Settings(config, pool),
+            settings=settings,
             load=load,
             engine=self.engine,
             replica=self.replica,
@@ -141,8 +147,9 @@ class Scheduler:
             views=views,
             metrics=Metrics(self.engine, self.replica, views, load),
             market=self._market(config, book, wallet, gateway),
-            ledgers=Ledgers(config.files / "ledgers"),
-            fleet=FleetServices(self.engine, self.operators),
+            ledgers=ledgers,
+            fleet=FleetServices(self.engine, self.operators, self.broker),
+            page=PageServices(self.engine, self.replica, views, ledgers, self.operators, settings),
         )
         self.app = api.build(self.services)
 
@@ -169,6 +176,7 @@ class Scheduler:
             engine,
             Watcher(engine, self.chain, config.workerpool, config.chain_poll_seconds, self.time.saw),
             Outbox(engine, self.chain, engine.wallet, FeePolicy.of(config.fees)),
+            self.broker.bridge() if self.broker is not None else None,
         )
 
     def _results(self, config: Config, views: Views, gateway: Gateway) -> ResultServices:
