@@ -16,6 +16,7 @@ from poco.wire import Notification, Poll, PollAnswer, Sample
 from scheduler import telemetry, web
 from scheduler.engine import Engine
 from scheduler.load import Load
+from scheduler.presence import Seen
 from scheduler.settings import Settings
 from scheduler.web import HttpError
 
@@ -49,6 +50,9 @@ class Polls:
         body = web.parse(Poll, await request.body())
         engine = self._engine
         seen = engine.roll.get(wallet)
+        if (seen is None or not seen.registered) and engine.store.shared is not None:
+            # it may have registered at another process just now
+            seen = await to_thread.run_sync(self._look_elsewhere, wallet, limiter=self._readers)
         if seen is None or not seen.registered:
             raise HttpError(
                 HTTPStatus.CONFLICT, "NOT_REGISTERED", "this worker is not registered", "PUT /workers/me first"
@@ -70,6 +74,11 @@ class Polls:
 
     def _record(self, wallet: str, samples: list[Sample]) -> None:
         self._engine.store.transact(lambda db: telemetry.record_all(db, wallet, samples))
+
+    def _look_elsewhere(self, wallet: str) -> Seen | None:
+        with self._engine.store.read() as db:
+            self._engine.roll.merge(db, self._engine.now())
+        return self._engine.roll.get(wallet)
 
     async def _wait(self, request: Request, wallet: str, body: Poll, end: float) -> tuple[list[Notification], float]:
         """(notifications, the monotonic instant since which there was something to answer)."""
