@@ -199,7 +199,7 @@ def lively(folder: Path, count: int = 24) -> PagePool:
             stored_wh=60.0 + n, decision=REASON, site=(place[0] + n % 4 * 0.3, place[1] + n % 3 * 0.5),
         )  # fmt: skip
     for number in range(1, 8):
-        terms = made.deal(number, 5 + number * 11, trust=3 if number % 2 else 1, params='{"iexec_args": "30 s"}')
+        terms = made.deal(number, 5 + number * 11, trust=2 if number % 2 else 1, params='{"iexec_args": "30 s"}')
         for n in range(4):
             made.vote(terms.task(n).id, [wallet_of(n), wallet_of(n + 1)], [wallet_of(n + 2)], paid=n != 3)
         made.happen(terms.task(4).id, m.Initialized(), m.Leased(wallet_of(number), 2))
