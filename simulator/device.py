@@ -76,6 +76,7 @@ class Device:
         self._battery = Battery(scenario.machine.battery_wh)
         self.source = SimulatedPower(sky.replay, self._battery, board, start=sky.start, speed=scenario.speed, soc=soc)
         self.meter = Meter()
+        self.began_soc = soc
         drawn_w = board.power_w(Load.COMPUTING) / self._battery.discharge_efficiency
         look_s = _SHARE_BETWEEN_LOOKS * self._battery.capacity_wh / drawn_w * 3600.0
         self._look_s = min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, look_s)) / scenario.speed

@@ -49,14 +49,14 @@ class ChainTask:
 
 
 class Hub:
-    """All tasks and accounts. `scheduler` and `lost` are what the pool's owner earned, and what its stakes lost."""
+    """All tasks and accounts. `paid`: by requesters for finished tasks; `scheduler`: the pool owner's part; nRLC."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self.tasks: dict[str, ChainTask] = {}
         self.accounts: dict[str, Account] = {}
         self.scheduler = 0
-        self.finalized = 0
+        self.finalized = self.paid = 0
 
     def join(self, worker: str) -> None:
         self.accounts[worker] = Account(self._terms.deposit_nrlc)
@@ -138,6 +138,7 @@ class Hub:
                 account.seized += task.stake
                 account.score = account.score * 2 // 3
         self.finalized += 1
+        self.paid += task.kind.reward_nrlc
 
     def contribute_and_finalize(self, task_id: str, worker: str, result_hash: str, now: int) -> None:
         """One worker ends a task of trust 1 in one transaction, without a stake."""
@@ -150,6 +151,7 @@ class Hub:
         account.earned += for_worker
         self.scheduler += task.kind.reward_nrlc - for_worker
         self.finalized += 1
+        self.paid += task.kind.reward_nrlc
 
     def claim(self, task_id: str, now: int) -> None:
         """Past the final deadline everybody gets back what was locked."""

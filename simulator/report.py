@@ -44,7 +44,8 @@ def answer_line(answer: Answer) -> str:
     if best is None:
         return f"{answer.panel_wp:6g} Wp  none: {answer.why}"
     share = "no task" if best.in_time is None else f"{best.in_time:.2%} in time"
-    return f"{answer.panel_wp:6g} Wp  {best.workers} workers: {share}, p99 {duration(best.p99_seconds)}, no brown-out"
+    size = f"{best.workers} worker{'s'[: best.workers > 1]}"
+    return f"{answer.panel_wp:6g} Wp  {size}: {share}, p99 {duration(best.p99_seconds)}, no brown-out"
 
 
 def duration(seconds: float | None) -> str:

@@ -76,6 +76,8 @@ TABLE = (
         r"pew .*rollout (plan|apply|status|verify) .*",
         {"tests/rollout/journey.py": 'rig.run("plan")', "tests/integration/test_rollout.py": "Rig("},
     ),
+    # a fleet on virtual time
+    Elsewhere(r"pew fleet simulate .*", {"tests/unit/fleet/test_simulate_settings.py": '"pew", "fleet", "simulate"'}),
     # programs that fail on purpose
     Elsewhere(r"pew run 0x\.\. --args fail --yes", {"tests/integration/test_sdk_market.py": "APP_COMPUTE_FAILED"}),
 )
