@@ -1,4 +1,4 @@
-"""`python -m worker --config F [run|status|doctor|ledger|sensors|export|wallet|may-update]`."""
+"""`python -m worker --config F [run|status|doctor|ledger|sensors|export|wallet|enrol|may-update]`."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("run", "status", "doctor", "ledger", "sensors", "export", "wallet", "may-update"),
+        choices=("run", "status", "doctor", "ledger", "sensors", "export", "wallet", "enrol", "may-update"),
         default="run",
         help="run (default); status and doctor: how it is; ledger: print the energy ledger; "
         "sensors: print the section `sensors` with every default; "
         "export: write what a sensor has measured into a file; "
         "wallet: make the keystore where there is none, print its address; "
+        "enrol: join the pool by the token of a card; "
         "may-update: whether energy and tasks leave room for a new version now (exit code 0, or 3 for later)",
     )
     parser.add_argument("--config", type=Path, help="the worker's YAML file; all commands but sensors need it")
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--last", type=int, default=86_400, metavar="S", help="export: seconds back (%(default)s)")
     parser.add_argument("--output", type=Path, help="export: the file to write")
+    parser.add_argument("--token-file", type=Path, help="enrol: holds the token; it is removed when it is used up")
     parser.add_argument(
         "--lowest-soc", type=float, default=0.4, metavar="X", help="may-update: charge from 0 to 1 (%(default)s)"
     )
@@ -52,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         return sensors()
     if given.config is None or (given.command == "export" and given.output is None):
         parser.error(f"{given.command} needs --config" + (" and --output" if given.command == "export" else ""))
+    if given.command == "enrol" and given.token_file is None:
+        parser.error("enrol needs --token-file")
     commands: dict[str, Callable[[WorkerConfig], int]] = {
         "run": run,
         "status": status,
@@ -59,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         "ledger": ledger,
         "export": lambda config: export(config, given.sensor, given.last, given.output),
         "wallet": make_wallet,
+        "enrol": lambda config: enrol(config, given.token_file),
         "may-update": lambda config: may_update(config, given.lowest_soc),
     }
     try:
@@ -220,6 +225,14 @@ def make_wallet(config: WorkerConfig) -> int:
 
     address, made = ensure_wallet(config)
     print(json.dumps({"address": address, "made": made}))  # noqa: T201
+    return 0
+
+
+def enrol(config: WorkerConfig, token_file: Path) -> int:
+    """Join by a token; as whom, as JSON."""
+    from worker.enrolling import enrol as join
+
+    print(join(config, token_file).model_dump_json())  # noqa: T201
     return 0
 
 

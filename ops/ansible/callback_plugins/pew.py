@@ -51,7 +51,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def _tell(self, kind: str, result: Any, facts: dict[str, Any] | None = None) -> None:
         data, host, name = result._result, result._host.get_name(), result._task.get_name()
         hidden = bool(data.get("_ansible_no_log")) or result._task.no_log
-        said = "" if hidden else _said(data)
+        said = "" if hidden or kind == "changed" else _said(data)
         diff = [] if hidden or kind != "changed" else _diff(data)
         event = {"kind": kind, "host": host, "task": name, "said": said, "diff": diff}
         self._write(event if hidden or not facts else {**event, "facts": facts})

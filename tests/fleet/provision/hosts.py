@@ -152,6 +152,7 @@ def _start(image: str, name: str, folder: Path, sun: Path) -> Device:
         "-e",
         "container=docker",
     ]
+    words += ["--add-host", f"{name}:127.0.0.1", "--cap-add", "SYS_PTRACE"]
     words += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--stop-signal", "SIGRTMIN+3"]
     for option in ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"):
         words += ["--security-opt", option]
@@ -177,7 +178,7 @@ useradd -m -s /bin/bash pi && mkdir -p /home/pi/.ssh && echo '{key.strip()}' > /
 chown -R pi: /home/pi/.ssh && chmod 700 /home/pi/.ssh
 echo 'pi ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pi
 printf 'Port {device.port}\\nListenAddress 127.0.0.1\\n' > /etc/ssh/sshd_config.d/port.conf
-ssh-keygen -A && systemctl restart ssh
+ssh-keygen -A && systemctl reset-failed ssh && systemctl restart ssh
 """
     device.run("sh", "-ec", script)
 
@@ -194,7 +195,9 @@ def _pip_settings() -> tuple[str, list[str]]:
             found.set("global", key, value.strip("'\"").replace("\\n", "\n"))
     text = io.StringIO()
     found.write(text)
-    words = [word.removeprefix("file://") for _, value in found.items("global") for word in value.split()]
+    words = [word for _, value in found.items("global") for word in value.split()]
+    # the pages of an index in a folder name files beside it
+    words = [str(Path(word.removeprefix("file://")).parent) if word.startswith("file://") else word for word in words]
     paths = [path for path in words if path.startswith("/") and Path(path).exists()]
     above = [path for path in paths if not any(path != other and path.startswith(f"{other}/") for other in paths)]
     return text.getvalue(), sorted(set(above))
