@@ -183,7 +183,7 @@ class Poll(Message):
     energy: Energy = Energy()
     disk_mb: Quantity | None = None
     running: Annotated[list[Bytes32], Field(max_length=1024)] = []
-    wait_seconds: Annotated[int, Field(ge=0, le=120)] = 20
+    wait_seconds: Annotated[int, Field(ge=0, le=3600)] = 20
     telemetry: Annotated[list[Sample], Field(max_length=MAX_SAMPLES)] = []
 
 

@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from poco.commands import CommandAnswer, CommandKind
+from poco.topics import BrokerAccess
 from poco.wire import Address, Challenge, ChallengeRequest, LoginRequest, Message, Quantity, Sample, Seconds, Session
 from scheduler import fleet_commands, telemetry, web
+from scheduler.broker import Broker
 from scheduler.engine import Engine
 from scheduler.sessions import Sessions
 from scheduler.web import HttpError
@@ -37,6 +39,7 @@ class FleetServices:
 
     engine: Engine
     operators: Sessions
+    broker: Broker | None = None
 
 
 def router(s: FleetServices, worker_of: Callable[[Request], Awaitable[str]]) -> APIRouter:
@@ -76,6 +79,12 @@ def router(s: FleetServices, worker_of: Callable[[Request], Awaitable[str]]) -> 
     def quarters(worker: Address, day: Annotated[int, Query(ge=0, le=999_999)]) -> list[Sample]:
         with s.engine.store.read() as db:
             return telemetry.day(db, worker, day)
+
+    @calls.get("/workers/me/broker")
+    def broker(wallet: str = Depends(worker_of)) -> BrokerAccess:
+        if s.broker is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "NO_BROKER", "this pool has no MQTT broker", "polls do without one")
+        return s.broker.access(wallet)
 
     @calls.post("/workers/me/commands/{seq}", status_code=HTTPStatus.NO_CONTENT)
     def answer(seq: Quantity, body: CommandAnswer, wallet: str = Depends(worker_of)) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -21,6 +21,8 @@ class Bell:
         self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         #: by wallet with mail, the instant (monotonic) of its first ring since it had none
         self._mail: dict[str, float] = {}
+        self._nudged: set[str] = set()
+        self._listener: Callable[[str], None] | None = None
 
     def load(self, wallets: Iterable[str]) -> None:
         """What lies ready from before this process began."""
@@ -69,9 +71,43 @@ class Bell:
         now = time.monotonic()
         with self._lock:
             self._mail.setdefault(wallet, now)
-            entries = list(self._waiting.get(wallet, ()))
+            entries, listener = list(self._waiting.get(wallet, ())), self._listener
         for loop, event in entries:
             loop.call_soon_threadsafe(event.set)
+        if listener is not None:
+            listener(wallet)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Tell somebody of every ring from now on."""
+        with self._lock:
+            self._listener = listener
+
+    def unlisten(self, listener: Callable[[str], None]) -> None:
+        """No longer, where it is still this one who is told."""
+        with self._lock:
+            if self._listener == listener:
+                self._listener = None
+
+    def mail(self) -> set[str]:
+        """Wallets for which something may lie in the store."""
+        with self._lock:
+            return set(self._mail)
+
+    def nudge(self, wallet: str) -> None:
+        """End the wait of this wallet's open polls, whether or not something lies ready."""
+        with self._lock:
+            entries = list(self._waiting.get(wallet, ()))
+            if entries:
+                self._nudged.add(wallet)
+        for loop, event in entries:
+            loop.call_soon_threadsafe(event.set)
+
+    def nudged(self, wallet: str) -> bool:
+        """Whether a poll that was woken was nudged; asked once."""
+        with self._lock:
+            found = wallet in self._nudged
+            self._nudged.discard(wallet)
+            return found
 
     def wake_all(self) -> None:
         """End the wait of every open poll."""

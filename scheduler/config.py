@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -45,6 +45,28 @@ class Keep(BaseModel):
     input_bytes: Annotated[int, Field(ge=0, le=2**50)] = 10 * 2**30
 
 
+class BrokerConfig(BaseModel):
+    """An MQTT broker beside the pool: where it is (`public_*`: for workers), and who may use it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    port: Port = 8883
+    public_host: str = ""
+    public_port: Port | None = None
+    tls: bool = True
+    #: PEM: who may vouch for the broker; the system's authorities where empty
+    ca_file: Path | None = None
+    #: the scheduler writes it for the broker; where `pid_file` names its process Mosquitto gets SIGHUP, NATS SIGTERM
+    users_file: Path | None = None
+    users_format: Literal["mosquitto", "nats"] = "mosquitto"
+    pid_file: Path | None = None
+    #: told to workers: how often a connection says that it lives
+    keepalive_seconds: Annotated[int, Field(ge=10, le=3600)] = 300
+    #: told to workers: how long those without a task may have a poll held while they are connected
+    poll_seconds: Annotated[int, Field(ge=0, le=3600)] = 1800
+
+
 class Config(Endpoints):
     """All settings. Relative paths are relative to the configuration file; spans are seconds."""
 
@@ -81,6 +103,8 @@ class Config(Endpoints):
     retention: Keep = Keep()
     #: wallets that may log in; all where empty
     allowed_workers: list[Address] = Field(default_factory=list)
+    #: MQTT beside HTTP; none where it is left out
+    broker: BrokerConfig | None = None
     #: wallets that may command the pool's workers and log in to its page; the scheduler's own where empty
     operators: list[Address] = Field(default_factory=list)
     #: what the pool sells: the scheduler keeps an order for each of these in its book
@@ -133,6 +157,10 @@ def load(path: Path) -> Config:
             where[name] = base / getattr(config, name)
     if config.database_url:
         postgres.parse(config.database_url)
+    if config.broker:
+        named = {key: getattr(config.broker, key) for key in ("ca_file", "users_file", "pid_file")}
+        paths = {key: base / path for key, path in named.items() if path}
+        where["broker"] = config.broker.model_copy(update=paths)
     if config.tls:
         where["tls"] = Tls(certificate=base / config.tls.certificate, key=base / config.tls.key)
     return config.model_copy(update=where)

@@ -199,6 +199,11 @@ class Engine:
         if concerned.lease:
             self.work_to_lease.set()
 
+    def doubt(self, wallet: str) -> None:
+        """A worker may be gone: its poll is answered now, and it is missed if no other one follows."""
+        self.roll.doubt(wallet, self.clock() + self.roll.unknown_after)
+        self.bell.nudge(wallet)
+
     def arrived(self, wallet: str) -> None:
         """A worker has opened a poll, or has told what it is."""
         self.leasing.arrived(wallet)

@@ -173,6 +173,13 @@ class Roll:
             if wallet in self._seen:
                 self._put(replace(self._seen[wallet], last_seen=now, until=now))
 
+    def doubt(self, wallet: str, until: float) -> None:
+        """Believe a worker no longer than that unless it is heard of again."""
+        with self._lock:
+            seen = self._seen.get(wallet)
+            if seen is not None and seen.until > until:
+                self._put(replace(seen, until=until))
+
     def explain(self, wallet: str, reason: str) -> None:
         with self._lock:
             if wallet in self._seen:

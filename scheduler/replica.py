@@ -16,6 +16,7 @@ from typing import Any
 from chain.client import Chain
 from poco.errors import PewError
 from scheduler import store
+from scheduler.broker import Bridge
 from scheduler.engine import Engine
 from scheduler.lease import Lease, Seen
 from scheduler.log import log
@@ -35,12 +36,17 @@ class Duties:
     engine: Engine
     watcher: Watcher
     outbox: Outbox
+    bridge: Bridge | None = None
 
     def start(self) -> None:
         self.watcher.start()
         self.outbox.start()
+        if self.bridge is not None:
+            self.bridge.start()
 
     def stop(self) -> None:
+        if self.bridge is not None:
+            self.bridge.stop()
         self.outbox.stop()
         self.watcher.stop()
 

@@ -68,6 +68,13 @@ class Fees(FeeSettings):
     nrlc_per_native: int = Field(0, ge=0, description="nRLC that one whole native coin is worth; 0: gas is free")
 
 
+class MessagingConfig(_Section):
+    """The pool's MQTT broker beside HTTP, where the pool has one; its address and password come from the scheduler."""
+
+    ca_file: Path | None = Field(None, description="PEM: who may vouch for the broker; None: the system's")
+    plain: bool = Field(False, description="use a broker without TLS too: for trials only")
+
+
 class WorkerConfig(Endpoints):
     """Everything that one worker is told. Paths are relative to the file they stand in."""
 
@@ -92,6 +99,7 @@ class WorkerConfig(Endpoints):
     fees: Fees = Fees()
     energy: EnergyConfig = EnergyConfig()
     sensors: SensorsConfig | None = None
+    messaging: MessagingConfig | None = None
     poll_seconds: int = Field(20, ge=1, le=120)
     watch_seconds: float = Field(10.0, gt=0, le=600)
     meter_seconds: float = Field(1.0, gt=0, le=60)
@@ -159,6 +167,9 @@ def load(path: Path) -> WorkerConfig:
         places["ca_file"] = Path(os.path.normpath(base / config.ca_file.expanduser()))
         if not places["ca_file"].is_file():
             raise BadInputError(f"ca_file: there is no {places['ca_file']}", hint="copy the pool's certificate there")
+    if config.messaging is not None and config.messaging.ca_file is not None:
+        vouches = Path(os.path.normpath(base / config.messaging.ca_file.expanduser()))
+        places["messaging"] = config.messaging.model_copy(update={"ca_file": vouches})
     if config.energy.forecast is not None:
         forecast = Path(os.path.normpath(base / config.energy.forecast.expanduser()))
         places["energy"] = config.energy.model_copy(update={"forecast": forecast})

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from chain.wallet import Wallet
 from poco.commands import CommandAnswer
 from poco.errors import BadInputError, PewError
+from poco.topics import BrokerAccess
 from poco.transfers import LogAnswer, LogChunk, Piece, UploadState, content_range, repr_digest
 from poco.wire import (
     PROTOCOL,
@@ -157,6 +158,10 @@ class Link:
     def answer(self, seq: int, answer: CommandAnswer) -> None:
         """Tell what became of an operator's command."""
         self._authorized(lambda token: self._send("POST", f"/workers/me/commands/{seq}", answer, token=token))
+
+    def broker(self) -> BrokerAccess:
+        """What this worker needs to use the pool's MQTT broker."""
+        return self._authorized(lambda token: self._call("GET", "/workers/me/broker", BrokerAccess, token=token))
 
     def publish(self, day: int, ledger: LedgerDay) -> None:
         """Give a day of the energy ledger away for anyone to audit."""

@@ -101,7 +101,7 @@ class Loop:
         self._began: dict[str, float] = {}
         self._shared = Shared(lambda: self._state, self._tell)
         self._over = self._shared.over
-        self._postbox = Postbox(journal)
+        self._postbox = Postbox(journal, config.telemetry_seconds)
         self._reporter = Reporter(self._shared, journal, self._postbox, link, log)
         self._poller = Poller(
             config, self._shared, postbox=self._postbox, chain=chain, link=link, power=self._power, log=log
@@ -131,7 +131,7 @@ class Loop:
         bodies = {
             "meter": self._metering,
             "means": self._watching_means,
-            "poll": self._poller.run,
+            **self._poller.bodies(),
             "report": self._reporter.run,
             "ledger": self._anchoring,
         }
@@ -194,7 +194,7 @@ class Loop:
             self._log.info("orders", **after.orders.model_dump(exclude_defaults=True))
             self._handle(Weighed(self._look()))  # the gate hears it before the next offer
         if core.presence(before) is not core.presence(after):
-            self._shared.changed.set()
+            self._poller.poll_now()
 
     def _reply(self, reply: Reply) -> None:
         """What is said to a command; the doctor is asked beside, it takes its time."""
@@ -277,7 +277,7 @@ class Loop:
         kept = sorted(r.task_id for r in core.unfinished(state.replicates.values()) if r.task_id not in back)
         self._log.info("draining", seconds=self._leaving.drain_seconds, finishes=kept, gives_back=sorted(back))
         self._handle(GiveBack(back, Cause.WORKER_STOPPED, "the operator stopped this worker"))
-        self._shared.changed.set()
+        self._poller.poll_now()
         threading.Thread(target=self._finish, name="drain", daemon=True).start()
 
     def _drain_seconds(self) -> float:

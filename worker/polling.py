@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from poco.errors import PewError
 from poco.states import Presence
@@ -16,6 +17,7 @@ from poco.wire import (
     Notification,
     NotificationType,
     Poll,
+    PollAnswer,
     PoolConfig,
     Sample,
     WorkerInfo,
@@ -30,6 +32,10 @@ from worker.link import Backoff, Link, SchedulerDownError, SchedulerRefusedError
 from worker.log import Log
 from worker.postbox import Postbox
 from worker.power import Power
+from worker.transport import Scissors
+
+if TYPE_CHECKING:
+    from worker.messaging import Messenger
 
 _MB = 1_048_576
 _FULL_POLL_SECONDS = 5
@@ -78,6 +84,15 @@ class Poller:
         self._registered = False
         self._no_work = ""
         self._told_seconds = config.poll_seconds
+        self._scissors = Scissors()
+        self._messenger: Messenger | None = None
+        if config.messaging is not None:
+            from worker.messaging import Messenger  # paho-mqtt only where the configuration asks
+
+            self._messenger = Messenger(
+                config.messaging, config.workerpool, link=link, judge=self._judge, postbox=postbox,
+                state=shared.state, owner=lambda: self._owner, tell=shared.tell, poll_now=self.poll_now, log=log,
+            )  # fmt: skip
 
     def run(self) -> None:
         """Poll until the end."""
@@ -85,30 +100,22 @@ class Poller:
         shared.looked.wait(_FIRST_LOOK_SECONDS)
         while not shared.over.is_set():
             shared.changed.clear()
+            self._scissors.used = False
             try:
                 if self._pool is None or not self._registered:
                     self._meet()
-                poll = self._poll(min(self._told_seconds, self._poll_seconds()))
+                poll = self._poll(self._patience())
                 asked = time.monotonic()
-                answer = self._link.poll(poll)
+                with self._scissors.blades():
+                    answer = self._link.poll(poll)
             except PewError as error:
+                if self._scissors.used:
+                    continue
                 self._registered = False
                 self._log.warning("no_scheduler", why=error.message, hint=error.hint)
                 shared.over.wait(pauses.pause())
                 continue
-            if answer.config and self._pool is not None and answer.config != self._pool.version():
-                self._pool = None
-            if answer.no_work != self._no_work:
-                self._no_work = answer.no_work
-                if answer.no_work:
-                    self._log.info("no_work", why=answer.no_work)
-            if poll.telemetry:
-                self._postbox.told(poll.telemetry)
-            if answer.wait_seconds is not None:
-                self._told_seconds = answer.wait_seconds
-            for notification in answer.notifications:
-                self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
-                shared.tell(self._heard(notification))
+            self._take(poll, answer)
             if poll.acked < shared.state().acked or time.monotonic() - asked >= min(1, poll.wait_seconds):
                 pauses.reset()
             else:
@@ -116,6 +123,34 @@ class Poller:
             if poll.presence is Presence.ASLEEP and not answer.notifications:
                 self._sleep(poll.resume_at)
                 shared.changed.wait(max(1.0, min(60.0, (poll.resume_at or 0) - time.time())))
+
+    def _take(self, poll: Poll, answer: PollAnswer) -> None:
+        """What an answer says of the pool, and the notifications in it, into the journal."""
+        shared = self._shared
+        if answer.config and self._pool is not None and answer.config != self._pool.version():
+            self._pool = None
+        if answer.no_work != self._no_work:
+            self._no_work = answer.no_work
+            if answer.no_work:
+                self._log.info("no_work", why=answer.no_work)
+        if poll.telemetry:
+            self._postbox.told(poll.telemetry)
+        if answer.wait_seconds is not None:
+            self._told_seconds = answer.wait_seconds
+        for notification in answer.notifications:
+            self._log.info("told", task=notification.task_id, type=notification.type, seq=notification.seq)
+            shared.tell(self._heard(notification))
+
+    def bodies(self) -> dict[str, Callable[[], None]]:
+        """What threads are needed for, by name."""
+        messenger, over = self._messenger, self._shared.over
+        return {"poll": self.run} | ({"mqtt": lambda: messenger.run(over)} if messenger is not None else {})
+
+    def poll_now(self) -> None:
+        """There is something to tell or to ask: a poll that may be held for long is ended, and the next begins."""
+        self._shared.changed.set()
+        if self._messenger is not None:
+            self._scissors.snip()
 
     def goodbye(self) -> None:
         """Say how this worker leaves."""
@@ -142,19 +177,27 @@ class Poller:
             return Notified(notification)
         return self._judge.told(notification.data, self._owner, notification.seq)
 
-    def _poll_seconds(self) -> int:
-        """How long this worker would have a poll held."""
-        return self._shared.state().orders.settings.poll_seconds or self._config.poll_seconds
+    def _patience(self) -> int:
+        """How long this worker would have a poll held: long while it has no task and a broker would wake it."""
+        state = self._shared.state()
+        held = self._messenger.hold_seconds if self._messenger is not None else 0
+        if held and not state.replicates:
+            return held
+        usual = min(self._told_seconds, state.orders.settings.poll_seconds or self._config.poll_seconds)
+        return min(usual, _FULL_POLL_SECONDS) if core.free_slots(state) == 0 else usual
 
     def _telemetry(self, presence: Presence) -> list[Sample]:
         """Quarter hours to tell now: some together, or all that wait where the worker is about to sleep or go."""
-        told = self._shared.state().orders.settings.telemetry_seconds or self._config.telemetry_seconds
         leaving = presence in (Presence.ASLEEP, Presence.DRAINING)
-        enough = 1 if leaving else told // QUARTER_S
+        if self._messenger is not None and self._messenger.telemetry_by_broker() and not leaving:
+            return []
+        enough = 1 if leaving else self._postbox.telemetry_seconds(self._shared.state().orders) // QUARTER_S
         return self._postbox.samples(MAX_SAMPLES) if self._postbox.waiting() >= enough else []
 
     def _sleep(self, resume_at: int | None) -> None:
         """The scheduler knows: switch the board off, where something will switch it on again."""
+        if self._messenger is not None:
+            self._messenger.part()
         try:
             if self._power.rest(resume_at, time.time()):
                 self._log.info("switched_off", resume_at=resume_at)
@@ -166,8 +209,6 @@ class Poller:
         state = self._shared.state()
         slots = core.free_slots(state)
         presence = core.presence(state)
-        if slots == 0:
-            wait_seconds = min(wait_seconds, _FULL_POLL_SECONDS)
         energy = self._power.energy()
         if state.trouble and not energy.decision.startswith("sleep"):
             energy = energy.model_copy(update={"decision": f"takes no work: {state.trouble}"[:300]})

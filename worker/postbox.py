@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from poco.commands import CommandAnswer, CommandState
 from poco.wire import Sample
 from worker.database import Database
-from worker.orders import Reply
+from worker.orders import Orders, Reply
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (seq INTEGER PRIMARY KEY, state TEXT, answer TEXT NOT NULL);
@@ -41,10 +41,15 @@ class Postbox:
 
     Args:
         journal: any thread may use it.
+        telemetry_seconds: quarter hours are told together, so many seconds of them.
     """
 
-    def __init__(self, journal: Database) -> None:
-        self._journal = journal
+    def __init__(self, journal: Database, telemetry_seconds: int = 3600) -> None:
+        self._journal, self._seconds = journal, telemetry_seconds
+
+    def telemetry_seconds(self, orders: Orders) -> int:
+        """How much of them is told together."""
+        return orders.settings.telemetry_seconds or self._seconds
 
     def keep(self, reply: Reply) -> None:
         """A reply that took its time."""

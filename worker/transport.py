@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ class _Known:
         if holder is not None:
             holder.append(self)
         super().request(*given, **named)  # type: ignore[misc]
+        scissors: Scissors | None = getattr(_local, "scissors", None)
+        if scissors is not None and scissors.used:  # while there was no connection to cut yet
+            raise OSError("no longer wanted")
 
 
 class _Plain(_Known, HTTPConnection):
@@ -82,6 +85,9 @@ def within(seconds: float) -> Iterator[None]:
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     stop: threading.Event | None = getattr(_local, "stop", None)
+    scissors: Scissors | None = getattr(_local, "scissors", None)
+    if scissors is not None:
+        scissors.hold(cut)
     over = threading.Event()
 
     def watch() -> None:
@@ -99,7 +105,42 @@ def within(seconds: float) -> Iterator[None]:
     finally:
         over.set()
         watcher.cancel()
+        if scissors is not None:
+            scissors.hold(None)
         _local.connections = None
+
+
+class Scissors:
+    """Cuts the request that another thread waits for inside `with scissors.blades():`.
+
+    `used` says that something was cut, or is to be cut as soon as it begins; whoever makes requests sets it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cut: Callable[[], None] | None = None
+        self.used = False
+
+    def hold(self, cut: Callable[[], None] | None) -> None:
+        """How the request that begins now is cut; None: it is over."""
+        with self._lock:
+            self._cut = cut
+
+    def snip(self) -> None:
+        """Cut it."""
+        with self._lock:
+            self.used = True
+            if self._cut is not None:
+                self._cut()
+
+    @contextmanager
+    def blades(self) -> Iterator[None]:
+        """Requests of this thread can be cut meanwhile."""
+        _local.scissors = self
+        try:
+            yield
+        finally:
+            _local.scissors = None
 
 
 @contextmanager

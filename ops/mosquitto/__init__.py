@@ -1,6 +1,7 @@
 """Mosquitto, an MQTT broker, for trials and tests: Debian's program, unpacked and not installed, on loopback only.
 
-On a device or at home take the package itself (`apt-get install mosquitto`) with `mosquitto.conf` of this folder.
+Elsewhere take the package itself (`apt-get install mosquitto`): with `mosquitto.conf` on a device or at home, with
+`pool.conf` for a pool.
 """
 
 from __future__ import annotations
@@ -83,11 +84,43 @@ def start_mosquitto(
         return stack.start(name, argv, ready=port, timeout=120)
     config = _settings(port, HOST, getpass.getuser(), data, guarded=users is not None)
     (data / "mosquitto.conf").write_text(config)
+    return stack.start(name, [where, "-c", data / "mosquitto.conf"], env=_environment(), ready=port)
+
+
+def start_pool_broker(
+    stack: Stack, port: int, users: Path, *, name: str = "mosquitto", tls: tuple[Path, Path] | None = None
+) -> Process:
+    """Start a pool's broker on loopback, as `pool.conf` has it; what it keeps ends with the run's folder.
+
+    Args:
+        stack: the run it belongs to.
+        port: for MQTT.
+        users: what the scheduler writes of who may use it (`broker.users_file`); made where it is not there yet.
+        name: of the process; its id is in the file `pid` of its folder.
+        tls: PEM files of a certificate and its key.
+    """
+    require_ports({name: (port, "port")})
+    data = stack.run_dir / name
+    data.mkdir(exist_ok=True)
+    users.touch()
+    where = ensure_mosquitto()
+    if where == "container":
+        raise SetupError("a pool's broker needs the program mosquitto here", hint="apt-get install mosquitto")
+    secure = f"certfile {tls[0]}\nkeyfile {tls[1]}\n" if tls else ""
+    (data / "mosquitto.conf").write_text(
+        f"per_listener_settings true\nlistener {port} {HOST}\n{secure}allow_anonymous false\npassword_file {users}\n"
+        f"acl_file {Path(__file__).parent / 'pool.acl'}\nuse_username_as_clientid true\nuser {getpass.getuser()}\n"
+        f"persistence true\npersistence_location {data}/\nautosave_interval 1\npid_file {data}/pid\n"
+        "max_queued_messages 1000\nmax_packet_size 131072\n"
+    )
+    return stack.start(name, [where, "-c", data / "mosquitto.conf"], env=_environment(), ready=port)
+
+
+def _environment() -> dict[str, str]:
+    """Where the program finds the libraries that came with it."""
     libraries = [str(path.parent) for path in _FOLDER.glob("usr/lib/*/libcjson.so.1")]
     path = os.pathsep.join([*libraries, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
-    return stack.start(
-        name, [where, "-c", data / "mosquitto.conf"], env={"LD_LIBRARY_PATH": path} if path else {}, ready=port
-    )
+    return {"LD_LIBRARY_PATH": path} if path else {}
 
 
 def _settings(port: int, host: str, user: str, data: Path, *, guarded: bool) -> str:
