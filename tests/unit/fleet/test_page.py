@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from poco.energy import entry_line, head_line, profile_line
 from poco.ids import task_id
 from poco.states import Presence
-from poco.wire import LedgerDay
+from poco.wire import LedgerDay, operator_login_typed_data
+from scheduler import fleet_commands
 from scheduler import model as m
 from scheduler.page import fleet, worldmap
 from scheduler.page.audit import examine
@@ -214,7 +215,7 @@ def test_a_page_asks_the_store_as_often_for_many_as_for_few(made: PagePool, tmp_
         return len(asked)
 
     many = PagePool(tmp_path)
-    for n in range(60):
+    for n in range(12):
         many.worker(n)
     assert questions(many) == questions(made) == 2
 
@@ -271,7 +272,7 @@ def test_a_gap_in_a_day_stays_a_gap() -> None:
 
 
 def test_a_published_ledger_is_audited_and_drawn(made: PagePool) -> None:
-    ledger = live(EnergyConfig(start="2001-06-21T00:00"), 1.1, made.owner, step=900, contract="0x" + "44" * 20)
+    ledger = live(EnergyConfig(start="2001-06-21T00:00"), 0.6, made.owner, step=900, contract="0x" + "44" * 20)
     day = min(ledger.days())
     lines = [head_line(ledger.worker, ledger.chain_id, ledger.contract), *map(profile_line, ledger.profiles.values())]
     lines += [entry_line(entry) for entry in ledger.entries if entry.record.day == day]
@@ -282,3 +283,65 @@ def test_a_published_ledger_is_audited_and_drawn(made: PagePool) -> None:
     path = folder / f"{day:06d}.jsonl"
     path.write_text(path.read_text().replace(f",{ledger.entries[40].record.harvested},", ",1,", 1))
     assert examine(folder)["findings"] > 0 and examine(folder)["worst"]
+
+
+# --- operators
+
+
+def signed(made: PagePool, reader: TestClient) -> dict[str, Any]:
+    """A login that waits to be sent."""
+    wallet = made.owner.address
+    asked = reader.post("/operators/challenge", json={"wallet": wallet}).json()
+    typed = operator_login_typed_data(1337, POOL, wallet, asked["nonce"], asked["expires"])
+    return {"wallet": wallet, **asked, "signature": made.owner.sign_typed(typed)}
+
+
+def form_token(text: str) -> str:
+    found = re.search(r'name="form_token" value="([0-9a-f]{40})"', text)
+    assert found, "no form"
+    return found[1]
+
+
+def test_an_operator_logs_in_commands_and_logs_out(made: PagePool, reader: TestClient) -> None:
+    assert "form_token" not in reader.get("/page/").text
+    given = signed(made, reader)
+    link = reader.get("/page/operator/link", params=given)
+    assert link.status_code == 200 and made.owner.address in link.text and "set-cookie" not in link.headers
+    answer = reader.post("/page/operator/login", data=given)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/page/operator")
+    cookie = answer.headers["set-cookie"].lower()
+    assert all(word in cookie for word in ("httponly", "secure", "samesite=strict", "path=/page"))
+    assert reader.post("/page/operator/login", data=given).status_code == 401, "it is good once"
+    worker = wallet_of(3)
+    form = {"form_token": form_token(reader.get("/page/").text), "worker": worker, "kind": "PAUSE", "hours": "2.5"}
+    sent = reader.post("/page/command", data=form)
+    assert sent.headers["location"] == f"/page/workers/{worker}#commands"
+    page = visible(reader.get(f"/page/workers/{worker}").text)
+    assert "pause until" in page and "queued" in page
+    with made.database.read() as db:
+        (row,) = fleet_commands.listed(db, worker, now=made.now)
+    assert (row.kind, row.arguments, row.by) == ("PAUSE", {"until": made.now + 9000}, made.owner.address)
+    for wrong in ({"kind": "PAUSE", "hours": "x"}, {"kind": "WAKE_AT", "at": ""}, {"kind": "CONFIGURE"}, {"kind": "?"},
+                  {"worker": ""}, {"worker": "x"}, {"worker": wallet_of(77)}):  # fmt: skip
+        assert reader.post("/page/command", data={**form, **wrong}).status_code == 400, wrong
+    out = reader.post("/page/operator/logout", data={"form_token": form["form_token"]})
+    assert out.status_code == 303
+    assert reader.post("/page/command", data=form).status_code == 401
+
+
+def test_nobody_else_can_send_an_operator_s_form(made: PagePool, reader: TestClient) -> None:
+    reader.post("/page/operator/login", data=signed(made, reader))
+    right = {"form_token": form_token(reader.get("/page/operator").text), "worker": wallet_of(3), "kind": "DRAIN"}
+    assert reader.post("/page/command", data={**right, "form_token": "0" * 40}).status_code == 403
+    assert reader.post("/page/command", data={k: v for k, v in right.items() if k != "form_token"}).status_code == 403
+    assert reader.post("/page/command", data=right, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert reader.post("/page/command", json=right).status_code == 400
+    assert reader.get("/page/command", params=right).status_code == 405
+    # what an operator sees is not kept for those who are none
+    assert "form_token" in reader.get("/page/").text
+    reader.cookies.clear()
+    assert "form_token" not in reader.get("/page/").text
+    stranger = {**signed(made, reader), "signature": "0x" + "11" * 65}
+    assert reader.post("/page/operator/login", data=stranger).status_code in (400, 401)
+    evil = reader.get("/page/operator/link", params={"wallet": EVIL, "nonce": EVIL, "expires": "1", "signature": EVIL})
+    assert evil.status_code == 401 and "<script>alert" not in evil.text
