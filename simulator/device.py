@@ -7,12 +7,14 @@ nothing, forgets what it computed, and keeps what its journal holds.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 from typing import cast
 
 from poco.errors import Cause
 from poco.states import Presence
 from poco.wire import Notification
+from simulator import looks
 from simulator.clock import Clock
 from simulator.figures import kind_of
 from simulator.hands import Hands
@@ -47,11 +49,6 @@ _COMPUTES = frozenset({Stage.RUNNING})
 _STAKED = frozenset({Stage.FINALIZING, Stage.CONTRIBUTING, Stage.CONTRIBUTED, Stage.REVEALING})
 #: An alarm that rings earlier would find the board still on (`worker.energy.hardware`).
 _SHORTEST_OFF_S = 300.0
-#: Looks are so far apart that a computing board draws at most this share of its battery in between; source's seconds.
-_SHARE_BETWEEN_LOOKS = 0.01
-_LONGEST_LOOK_S, _SHORTEST_LOOK_S = 900.0, 60.0
-#: In the dark, with nothing to do, nothing changes but the charge.
-_LONGEST_NIGHT_LOOK_S = 3600.0
 
 
 class Device:
@@ -62,11 +59,12 @@ class Device:
         gate: its own.
         soc: state of charge at the start.
         phase: 0 to 1; its looks at the meter lie so far behind those of others.
+        known_seconds: how long apps took that it has run before.
     """
 
     def __init__(
         self, wallet: str, scenario: Scenario, *, sky: Sky, board: Board, gate: Gate, soc: float, phase: float,
-        clock: Clock, hub: Hub, pool: Pool,
+        known_seconds: Mapping[str, float], clock: Clock, hub: Hub, pool: Pool,
     ) -> None:  # fmt: skip
         self.wallet = wallet
         self._machine, self._terms, self._config = scenario.machine, scenario.terms, scenario.gate
@@ -77,14 +75,12 @@ class Device:
         self.source = SimulatedPower(sky.replay, self._battery, board, start=sky.start, speed=scenario.speed, soc=soc)
         self.meter = Meter()
         self.began_soc = soc
-        drawn_w = board.power_w(Load.COMPUTING) / self._battery.discharge_efficiency
-        look_s = _SHARE_BETWEEN_LOOKS * self._battery.capacity_wh / drawn_w * 3600.0
-        self._look_s = min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, look_s)) / scenario.speed
+        self._look_s = looks.usual_s(self._battery, board) / scenario.speed
         self._state = core.Worker(slots=scenario.machine.slots)
         self._leaving = Leaving(cast(Journal, self), 0.0)
         chance = Random(f"{scenario.seed}/{wallet}")  # noqa: S311
         self._hands = Hands(self, scenario.terms, clock=clock, hub=hub, pool=pool, chance=chance)
-        self._seconds: dict[str, float] = {}
+        self._seconds = dict(known_seconds)
         self._inbox: list[Notification] = []
         #: by task, computing seconds that are left, and since when it computes (None: paused)
         self._runs: dict[str, tuple[float, float | None]] = {}
@@ -92,7 +88,6 @@ class Device:
         self.life = 0  # counts the times the board went down: what was begun before is gone
         self._looking = 0  # only the look that was planned last happens
         self.on = False
-        self.browned_out = False
         self._load = Load.IDLE
         self._said: tuple[Presence, int, int | None] | None = None
         self._longest: tuple[float, int | None] = (-1.0, None)
@@ -182,16 +177,12 @@ class Device:
 
     def _next_look_s(self) -> float:
         """Seconds until the next look: later in the dark, where nothing can change before that."""
-        if self._state.replicates or self._plans or self._load is not Load.IDLE or not self._state.stance.willing:
+        soc, idle = self.reading.battery_soc, not self._state.replicates and self._state.stance.willing
+        if self._plans or soc is None or not idle or self._load is not Load.IDLE:
             return self._look_s
-        soc = self.reading.battery_soc
-        if soc is None:
-            return self._look_s
-        edge = self._config.start_above - self._config.hysteresis
-        drawn_w = self._board.power_w(Load.IDLE) / self._battery.discharge_efficiency
-        seconds = (soc - edge) * self._battery.capacity_wh / drawn_w * 3600.0
-        dark_s = self._sky.replay.dark_seconds(self.reading.at, _LONGEST_NIGHT_LOOK_S)
-        return max(self._look_s, min(seconds, dark_s) / self._speed)
+        dark_s = self._sky.replay.dark_seconds(self.reading.at, looks.LONGEST_NIGHT_S)
+        steady_s = looks.steady_s(self._battery, self._board, self._config, soc)
+        return max(self._look_s, min(steady_s, dark_s) / self._speed)
 
     def _running(self) -> tuple[RunningTask, ...]:
         now = self._clock.now
@@ -241,7 +232,7 @@ class Device:
         if self.source.cut:
             self._die()
             return
-        self.on, self.browned_out = True, False
+        self.on = True
         self._draw(Load.IDLE)
         for effect in core.resume(self._state):
             replicate = self._state.replicates.get(effect.task_id)
@@ -258,7 +249,6 @@ class Device:
     def _die(self) -> None:
         """The low-voltage cut-off has opened. The board starts when it closes."""
         self._down("off", Load.IDLE)
-        self.browned_out = True
         life = self.life
         self._clock.after(self._terms.unknown_after, self._unheard, life, Presence.UNKNOWN)
         self._clock.after(self._terms.lost_after, self._unheard, life, Presence.LOST)
@@ -278,10 +268,10 @@ class Device:
             self._boot(life)
 
     def _down(self, doing: str, load: Load) -> None:
-        self._stop_runs()
+        self.computed_s += sum(self._clock.now - since for _, since in self._runs.values() if since is not None)
+        self._runs.clear()
         self.on = False
         self.life += 1
-        self._runs.clear()
         self._draw(load)
         self._note(doing)
 
@@ -387,13 +377,6 @@ class Device:
         if replicate.facts is not None:
             self._seconds[replicate.facts.app] = self._pool.orders[replicate.task_id].run_seconds
         self._handle(about(replicate, What.RAN))
-
-    def _stop_runs(self) -> None:
-        now = self._clock.now
-        for task_id, (left, since) in self._runs.items():
-            if since is not None:
-                self.computed_s += now - since
-                self._runs[task_id] = (left, None)
 
     def _draw(self, load: Load) -> None:
         if load is not self._load:

@@ -11,7 +11,7 @@ from poco.states import ChainTaskStatus, ContributionStatus
 from scheduler import model as m
 from simulator.clock import Clock
 from simulator.hub import Hub, RevertedError
-from simulator.pool import Pool, app_of
+from simulator.pool import Pool
 from simulator.scenario import Terms
 from worker import core
 from worker.core import Facts, Happened, Replicate, about
@@ -60,8 +60,8 @@ class Hands:
             case Do.PULL | Do.RUN if task_id not in self._pool.orders:
                 return about(replicate, What.ABORT, Cause.TASK_NOT_ACTIVE)  # over for hours, this board was off
             case Do.PULL:
-                app = app_of(self._pool.orders[task_id])
-                if app in self._images:
+                app = self._pool.orders[task_id].kind.app_name
+                if app in self._images or terms.experienced:
                     return about(replicate, What.PULLED)
                 self._images.add(app)
                 self._later(terms.pull_seconds, replicate, What.PULLED)
@@ -106,7 +106,8 @@ class Hands:
         if task is None or order is None:
             return about(replicate, What.DECLINED, Cause.TASK_NOT_ACTIVE)
         facts = Facts.model_construct(
-            app=app_of(order), image="", checksum="", trust=order.kind.trust, run_seconds=order.kind.limit_seconds,
+            app=order.kind.app_name, image="", checksum="",
+            trust=order.kind.trust, run_seconds=order.kind.limit_seconds,
             contribution_deadline=task.limits.contribution, final_deadline=task.limits.final, stake_nrlc=task.stake,
             reward_nrlc=self._hub.share_of(order.kind), gas_nrlc=self._terms.gas_nrlc,
         )  # fmt: skip

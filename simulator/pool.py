@@ -10,7 +10,7 @@ from typing import Protocol
 
 from poco import consensus, deadlines
 from poco.hexes import ZERO_ADDRESS
-from poco.states import FINAL_TASK, PENDING_REPLICATE, Presence, TaskStatus
+from poco.states import FINAL_TASK, PENDING_REPLICATE, Presence
 from poco.states import ReplicateStatus as R
 from poco.wire import Notification, NotificationType, Start, StatusUpdate, Verdict
 from scheduler import backoff, core, rules
@@ -105,7 +105,7 @@ class Pool:
         limits = deadlines.of_deal(now, kind.limit_seconds)
         terms = m.TaskTerms(
             deal_id=f"0x{order.number + 1:064x}",
-            app=app_of(order),
+            app=kind.app_name,
             callback=False,
             trust=kind.trust,
             worker_stake=self._hub.stake_of(kind),
@@ -335,13 +335,3 @@ class Pool:
             kin=self._owners.kin(wallet),
             held_until=backoff.until(member.faults, member.faults_at) if member.faults else 0,
         )
-
-
-def app_of(order: Order) -> str:
-    """The app of a kind of task: what workers remember the time of, and the image of."""
-    kind = order.kind
-    return f"{kind.category}/{kind.trust}/{kind.median_seconds:g}"
-
-
-def served(task: m.Task) -> bool:
-    return task.status is TaskStatus.COMPLETED

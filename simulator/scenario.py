@@ -69,10 +69,12 @@ class Machine(_Section):
 
 class TaskKind(_Section):
     """One sort of work. `run_seconds` is the median of how long its program computes (log-normal, `run_spread` the
-    sigma of the log), never above what the category allows. `reward_nrlc` is the pool's price of a task."""
+    sigma of the log), never above what the category allows. `reward_nrlc` is the pool's price of a task. Tasks of one
+    `app` have one image, and workers remember how long the last one took."""
 
     share: float = Field(1.0, gt=0)
     category: CategoryName = "S"
+    app: str = Field("", description="default: one for each category and trust")
     run_seconds: float | None = Field(None, gt=0, description="default: half of what the category allows")
     run_spread: float = Field(0.2, ge=0, le=2)
     trust: int = Field(1, ge=1, le=1_000_000)
@@ -81,6 +83,10 @@ class TaskKind(_Section):
     @property
     def limit_seconds(self) -> int:
         return CATEGORIES[self.category]
+
+    @property
+    def app_name(self) -> str:
+        return self.app or f"{self.category}/{self.trust}"
 
     @property
     def median_seconds(self) -> float:
@@ -108,6 +114,7 @@ class Terms(_Section):
     latency_seconds: float = Field(1.0, ge=0, le=60, description="until a worker that polls has a message")
     pull_seconds: float = Field(60.0, ge=0, le=86_400, description="an image that is not there yet")
     upload_seconds: float = Field(5.0, ge=0, le=86_400)
+    experienced: bool = Field(False, description="workers have run the apps before: they know times and have images")
     poll_seconds: int = Field(20, ge=1, le=120)
     unknown_after: float = Field(30.0, gt=0)
     lost_after: float = Field(120.0, gt=0)

@@ -47,9 +47,9 @@ class World:
         self.pool = Pool(self.clock, self.hub, scenario.terms, self._moved)
         self._tables: dict[int, tuple[Table, Table]] = {}
         self._share = share
+        self.orders = orders.make(scenario)
         self.devices = self._devices()
         self.initially_wh = sum(d.reading.stored_wh or 0.0 for d in self.devices)
-        self.orders = orders.make(scenario)
         self._before: dict[str, float] = {"finished": 0, "failed": 0, **self._energies()}
 
     def _devices(self) -> list[Device]:
@@ -57,6 +57,7 @@ class World:
         above = [skies.skies_of(site, machine, self.start) for site in scenario.sites]
         chance = Random(f"{scenario.seed}/workers")  # noqa: S311
         whole = sum(site.share for site in scenario.sites)
+        known = {o.kind.app_name: o.run_seconds for o in self.orders} if scenario.terms.experienced else {}
         found = []
         for number in range(scenario.workers):
             place, limit = 0, scenario.sites[0].share
@@ -68,7 +69,7 @@ class World:
             wallet = f"0x{number + 1:040x}"
             device = Device(
                 wallet, scenario, sky=sky, board=board(machine.board), gate=self._gate(sky), soc=soc,
-                phase=chance.random(), clock=self.clock, hub=self.hub, pool=self.pool,
+                phase=chance.random(), known_seconds=known, clock=self.clock, hub=self.hub, pool=self.pool,
             )  # fmt: skip
             self.pool.join(device, f"owner {number // scenario.terms.workers_per_owner}")
             found.append(device)

@@ -1,0 +1,1 @@
+"""The simulator beside what it stands for, and at full size."""
