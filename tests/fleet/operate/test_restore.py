@@ -71,7 +71,7 @@ def test_an_older_copy_goes_on_with_open_tasks_and_pays_nothing_twice(
     assert not demand.trouble
     tasks = cluster.tasks()
     assert len(tasks) == demand.ordered
-    wait_for(lambda: cluster.stack.check() or len(_ended(cluster)) == len(tasks), 180, "tasks are open")
+    wait_for(lambda: cluster.stack.check() or len(_ended(cluster)) == len(tasks), 400, "tasks are open")
     # each task is paid once, by the hub's accounts and events
     assert _held(cluster) - before == len(tasks) * PRICE * 99 // 100
     events = cluster.chain.logs(cluster.chain.deployment.block, cluster.chain.block_number(), ("TaskFinalize",))
