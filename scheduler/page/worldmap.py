@@ -73,7 +73,7 @@ def draw(rows: Sequence[Row], land: str) -> Markup | None:
     said = ", ".join(f"{here[p]} {PRESENCE[p][1]}" for p in PRESENCE if here[p])
     return Markup(  # noqa: S704  (numbers, our own words, and escaped text)
         f'<svg class="map" viewBox="{west:.1f} {north:.1f} {width:.1f} {height:.1f}" role="img" '
-        'aria-labelledby="map-title map-desc"><title id="map-title">Where the workers stand</title>'
+        'aria-labelledby="map-title" aria-describedby="map-desc"><title id="map-title">Where the workers stand</title>'
         f'<desc id="map-desc">{sum(here.values())} workers that say where they stand: {said}. The table below names '
         f"them.</desc>{''.join(parts)}</svg>"
     )

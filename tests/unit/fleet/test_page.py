@@ -316,8 +316,12 @@ def test_an_operator_logs_in_commands_and_logs_out(made: PagePool, reader: TestC
     form = {"form_token": form_token(reader.get("/page/").text), "worker": worker, "kind": "PAUSE", "hours": "2.5"}
     sent = reader.post("/page/command", data=form)
     assert sent.headers["location"] == f"/page/workers/{worker}#commands"
+    for more in ({"kind": "DRAIN"}, {"kind": "WAKE_AT", "at": "2031-05-01T05:30"}, {"kind": "DIAGNOSE"}):
+        assert reader.post("/page/command", data={**form, **more, "worker": wallet_of(2)}).status_code == 303
     page = visible(reader.get(f"/page/workers/{worker}").text)
     assert "pause until" in page and "queued" in page
+    listed = visible(reader.get("/page/operator").text)
+    assert all(words in listed for words in ("drain", "wake at 2031-05-01 05:30", "diagnose", "pause until", "roof-02"))
     with made.database.read() as db:
         (row,) = fleet_commands.listed(db, worker, now=made.now)
     assert (row.kind, row.arguments, row.by) == ("PAUSE", {"until": made.now + 9000}, made.owner.address)
