@@ -45,8 +45,8 @@ def draw(day: Day, describe: str) -> Markup:
     parts += _decisions(day, y2)
     height = y2 + _STRIP + 40
     head = (
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-labelledby="plot-title" aria-describedby="plot-desc">'
-        '<title id="plot-title">Sun, load and battery over the day</title>'
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-labelledby="plot-title" '
+        'aria-describedby="plot-desc"><title id="plot-title">Sun, load and battery over the day</title>'
         f'<desc id="plot-desc">{escape(describe)}</desc>'
     )
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704  (numbers, our own words, and escaped text)
