@@ -19,6 +19,7 @@ from scheduler import tables as t
 from scheduler.engine import Engine
 from scheduler.exposition import counter, gauge, histogram
 from scheduler.load import BOUNDS, Load
+from scheduler.model import Tx
 from scheduler.presence import Seen
 from scheduler.quarters import Quarters
 from scheduler.replica import Replica
@@ -127,10 +128,11 @@ class Metrics:
             counts = store.count_by_status(db)
             wanted = db.scalar(select(func.count()).select_from(t.tasks).where(t.tasks.c.wanted)) or 0
             query = select(o.kind, func.count()).where(o.status.in_((store.QUEUED, store.SENT))).group_by(o.kind)
-            waiting = [({"kind": row[0]}, row[1]) for row in db.execute(query)]
+            queued = {row[0]: row[1] for row in db.execute(query)}
             first = db.scalar(select(func.min(t.tasks.c.contribution_deadline)).where(t.tasks.c.wanted))
             self._engine.tally.price(db)
         polls, mail = self._engine.bell.counts()
+        waiting = [({"kind": kind.value}, queued.get(kind.value, 0)) for kind in Tx]
         tasks = [({"status": status.value}, counts.get(status.value, 0)) for status in TaskStatus]
         yield gauge("pew_tasks", "Tasks by status", tasks)
         yield gauge("pew_tasks_wanting_a_worker", "Tasks that one more worker is sought for", [({}, wanted)])

@@ -143,6 +143,8 @@ def make_engine(url: URL) -> Engine:
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "pew-scheduler",
+            # whatever the database's own is; of one in SQL_ASCII text would come as bytes
+            "client_encoding": "utf8",
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
     )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from chain.outcomes import Receipt
 from poco.deadlines import FINAL_RATIO
+from poco.errors import Cause
 from poco.states import ReplicateStatus, TaskStatus
 from scheduler import tables as t
 from scheduler.exposition import counter, histogram
@@ -103,7 +104,7 @@ class Tally:
         with self._lock:
             moved = [({"to": status.value}, self.moves[status.value]) for status in TaskStatus]
             runs = [({"to": status.value}, self.replicates[status.value]) for status in ReplicateStatus]
-            causes = [({"cause": cause}, count) for cause, count in sorted(self.causes.items())]
+            causes = [({"cause": cause.value}, self.causes[cause.value]) for cause in Cause]
             kinds = [kind.value for kind in Tx]
             sent = [
                 ({"kind": kind, "ended": ended}, self.transactions[kind, ended])

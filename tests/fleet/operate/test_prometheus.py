@@ -17,7 +17,7 @@ from ops.ports import free_port
 from ops.prometheus import Prometheus, promtool
 from ops.stack import Stack
 from poco.wire import login_typed_data
-from tests.fleet.operate import expressions
+from tests.unit.fleet import expressions
 
 #: The simulated workers of the load, one that is killed, one that only tells its meter.
 BUSY, DOOMED, METERED = 6, 6, 7
