@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ WORKERS = 3
 #: A day from the afternoon on: the night empties the batteries below what new work asks for.
 SECONDS = 86_400 / SPEED
 RUN_SECONDS = 15
-EVERY_SECONDS = 9.0
-ENERGY = {"board": "pi-4b", "panel_wp": 40, "battery_wh": 500, "soc": 0.52, "start": "2001-06-21T15:00", "speed": SPEED}
+EVERY_SECONDS = 6.0
+ENERGY = {"board": "pi-4b", "panel_wp": 25, "battery_wh": 500, "soc": 0.53, "start": "2001-06-21T15:00", "speed": SPEED}
 
 
 @pytest.fixture(scope="module")
@@ -64,25 +65,27 @@ def test_simulator_and_daemons_agree(
     net: Net, scheduler: RealScheduler, workers: Callable[..., Process], tmp_path: Path
 ) -> None:
     made = [begin(net, workers(scheduler_url=scheduler.url, energy=ENERGY, meter_seconds=0.5)) for _ in range(WORKERS)]
+    net.scheduler.until(lambda: waiting(scheduler) == WORKERS, "all workers to wait for work", 120)
     began = time.time()
-    net.scheduler.until(lambda: waiting(scheduler) == WORKERS, "all workers to wait for work", 60)
-    at: dict[str, float] = {}
+    ordered: dict[str, float] = {}
     while time.time() < began + SECONDS - 2 * RUN_SECONDS:
         deal = net.deal(f"sleep {RUN_SECONDS}", initialize=False)
-        at[ids.task_id(deal.id, 0)] = time.time() - began
-        time.sleep(max(0.0, began + len(at) * EVERY_SECONDS - time.time()))
+        ordered[ids.task_id(deal.id, 0)] = time.time()
+        time.sleep(max(0.0, began + len(ordered) * EVERY_SECONDS - time.time()))
     time.sleep(max(0.0, began + SECONDS - time.time()))
-    finished = sum(net.chain.task(task_id).status is ChainTaskStatus.COMPLETED for task_id in at)
+    finished = sum(net.chain.task(task_id).status is ChainTaskStatus.COMPLETED for task_id in ordered)
     for worker in made:
         worker.kill(signal.SIGTERM)
-    lived = time.time() - began
-    energies = [worker.tell("status")["energy"] for worker in made]
+    lives = [Life.of(worker) for worker in made]
     real = {
         "finished": finished,
-        "harvested_wh": sum(e["harvested_wh"] for e in energies),
-        "consumed_wh": sum(e["consumed_wh"] for e in energies),
-        "soc": sum(e["soc"] for e in energies) / WORKERS,
+        "harvested_wh": sum(life.harvested_wh for life in lives),
+        "consumed_wh": sum(life.consumed_wh for life in lives),
+        "soc": sum(life.soc for life in lives) / WORKERS,
     }
+    first = sum(life.began for life in lives) / WORKERS
+    lived = sum(life.seconds for life in lives) / WORKERS
+    at = [instant - first for instant in ordered.values()]
     simulated = simulate(tmp_path, at, lived, run_seconds(made))
     sys.stdout.write(f"{len(at)} ordered; daemons {real}; simulator {simulated}\n")
     assert len(at) > 20 and 5 < finished < len(at), "too easy, or too hard, to tell anything"
@@ -99,6 +102,25 @@ def begin(net: Net, worker: Process) -> Process:
     journal.set_note(f"seconds.{net.app}", str(float(RUN_SECONDS)))
     journal.close()
     return worker.start()
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a worker's journal says of it in the end. `began` and `seconds` are on its own clock."""
+
+    began: float
+    seconds: float
+    harvested_wh: float
+    consumed_wh: float
+    soc: float
+
+    @classmethod
+    def of(cls, worker: Process) -> Life:
+        journal = Journal(worker.data / "journal.db", read_only=True)
+        source, meter, said = (journal.energy_snapshot(name) or {} for name in ("source", "meter", "summary"))
+        journal.close()
+        seconds = (source["at"] - meter["since"]) / SPEED
+        return cls(source["wall"] - seconds, seconds, said["harvested_wh"], said["consumed_wh"], said["soc"])
 
 
 def waiting(scheduler: RealScheduler) -> int:
@@ -118,13 +140,13 @@ def run_seconds(made: list[Process]) -> float:
     return sum(spans) / len(spans)
 
 
-def simulate(folder: Path, at: dict[str, float], lived: float, seconds: float) -> dict[str, Any]:
+def simulate(folder: Path, at: list[float], lived: float, seconds: float) -> dict[str, Any]:
     """The same orders at the same instants."""
     file = folder / "orders.csv"
     with file.open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(["at_seconds", "category", "trust", "reward_rlc", "run_seconds"])
-        rows.writerows([instant, "XS", 1, 1, seconds] for instant in at.values())
+        rows.writerows([instant, "XS", 1, 1, seconds] for instant in at)
     energy = {key: ENERGY[key] for key in ("board", "panel_wp", "battery_wh", "soc")}
     scenario = {
         "workers": WORKERS, "days": lived * SPEED / 86_400, "speed": SPEED, "start": ENERGY["start"],
