@@ -14,7 +14,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,13 +25,13 @@ from starlette.routing import Route
 from poco.errors import BadInputError, PewError
 from poco.hexes import address, bytes32
 from poco.states import Presence, TaskStatus
-from poco.wire import LoginRequest, operator_login_typed_data
+from poco.wire import operator_login_typed_data
 from scheduler import fleet_commands, web
 from scheduler.engine import Engine
 from scheduler.ledgers import Ledgers
 from scheduler.log import log
+from scheduler.page import asked, fleet, plot, work, worldmap
 from scheduler.page import day as days
-from scheduler.page import fleet, plot, work, worldmap
 from scheduler.page.audit import Audits
 from scheduler.page.earnings import Earnings
 from scheduler.page.operator import (
@@ -48,7 +47,7 @@ from scheduler.page.operator import (
 )
 from scheduler.page.render import HEADERS, Renderer, answer
 from scheduler.replica import Replica
-from scheduler.sessions import LoginError, Sessions
+from scheduler.sessions import Sessions
 from scheduler.settings import Settings
 from scheduler.views import Views
 from scheduler.web import HttpError
@@ -105,7 +104,7 @@ class _Pages:
     # --- pages that anybody reads
 
     async def fleet(self, request: Request) -> Response:
-        question = _question(request)
+        question = asked.question(request)
         who = await self._who(request)
 
         def make() -> bytes:
@@ -123,7 +122,7 @@ class _Pages:
                 summary=fleet.summary(everybody),
                 listing=found,
                 question=question,
-                address_of=lambda **changes: _query({**said, "down": int(question.down), **changes}),
+                address_of=lambda **changes: asked.query({**said, "down": int(question.down), **changes}),
                 world=worldmap.draw(everybody, self._static("land.svg")),
                 placed=sum(1 for row in everybody if row.seen.site),
                 recent=recent,
@@ -179,8 +178,10 @@ class _Pages:
 
         def make() -> bytes:
             with self._s.engine.store.read() as db:
-                found = work.deals(db, self._s.settings.pool.workerpool, _number(request, "page", 1), sought)
-            return self._html("deals.html", who, "deals", found=found, words=words, query=_query, described=_DESCRIBED)
+                found = work.deals(db, self._s.settings.pool.workerpool, asked.number(request, "page", 1), sought)
+            return self._html(
+                "deals.html", who, "deals", found=found, words=words, query=asked.query, described=_DESCRIBED
+            )
 
         return await self._renderer.page(request, make, self._key(who))
 
@@ -188,17 +189,17 @@ class _Pages:
         deal_id, who = bytes32(request.path_params["deal_id"]), await self._who(request)
         name = request.query_params.get("status", "")
         status = TaskStatus(name) if name in TaskStatus.__members__ else None
-        first = _number(request, "from", 0)
+        first = asked.number(request, "from", 0)
 
         def make() -> bytes:
             with self._s.engine.store.read() as db:
                 row = work.deal(db, deal_id)
-                found = work.tasks(db, row, _number(request, "page", 1), status, first) if row else None
+                found = work.tasks(db, row, asked.number(request, "page", 1), status, first) if row else None
             if row is None:
                 raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_DEAL", f"there is no deal {deal_id} in this pool")
             return self._html(
                 "deal.html", who, "deals", deal=row, found=found, status=status, first=first, names=self._names(),
-                statuses=list(TaskStatus), query=_query, described=_DESCRIBED,
+                statuses=list(TaskStatus), query=asked.query, described=_DESCRIBED,
             )  # fmt: skip
 
         return await self._renderer.page(request, make, self._key(who))
@@ -256,15 +257,15 @@ class _Pages:
 
     async def link(self, request: Request) -> Response:
         """The page behind the link that `pew fleet login` prints: nothing is used up before its button is pressed."""
-        asked = _login(request.query_params.get)
-        shown: dict[str, Any] = {"commands": [], "names": {}, "typed": None, "request": asked}
+        login = asked.login(request.query_params.get)
+        shown: dict[str, Any] = {"commands": [], "names": {}, "typed": None, "request": login}
         body = await run_in_threadpool(lambda: self._html("operator.html", None, "operator", **shown))
         return answer(body, request)
 
     async def login(self, request: Request) -> Response:
         form = await fields(request)
         now = self._s.engine.now()
-        session = await run_in_threadpool(self._s.operators.login, _login(lambda name: one(form, name)), now)
+        session = await run_in_threadpool(self._s.operators.login, asked.login(lambda name: one(form, name)), now)
         response = self._to(request, "/operator")
         remember(response, session, now, secure=self._secure(request))
         return response
@@ -373,39 +374,6 @@ class _Pages:
         path, mark, anchor = where.partition("#")
         target = quote(request.scope["root_path"] + path) + mark + anchor
         return RedirectResponse(target, HTTPStatus.SEE_OTHER, {**HEADERS, "Cache-Control": "no-store"})
-
-
-def _question(request: Request) -> fleet.Question:
-    asked = request.query_params
-    sort, state = asked.get("sort", "state"), asked.get("state", "")
-    return fleet.Question(
-        words=asked.get("q", "").strip()[:100],
-        state=Presence(state) if state in Presence.__members__ else None,
-        sort=sort if sort in fleet.SORTS else "state",
-        down=asked.get("down") == "1",
-        page=_number(request, "page", 1),
-    )
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else default
-
-
-def _query(values: dict[str, Any]) -> str:
-    """A query string of what is not empty."""
-    said = {name: value for name, value in values.items() if value not in ("", 0, None)}
-    return f"?{urlencode(said)}" if said else "?"
-
-
-def _login(value: Callable[[str], str | None]) -> LoginRequest:
-    asked = {name: value(name) or "" for name in LoginRequest.model_fields}
-    try:
-        return LoginRequest.model_validate(asked)
-    except ValidationError:
-        raise LoginError(
-            "this is no login", hint="take the whole link that `pew fleet login` printed", code="LOGIN"
-        ) from None
 
 
 #: What the statuses mean, for those who see them for the first time.

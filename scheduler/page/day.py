@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -23,6 +24,7 @@ ACTIONS = {
     "sleep": "sleeps",
     "drain": "drains",
 }
+_FIGURES = re.compile(r"[\d.,:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,26 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for a while: from `start` to `end` (Unix seconds)."""
+    """What was decided for a while, from `start` to `end` (Unix seconds); the worker's words at its begin and end."""
 
     start: int
     end: int
     action: str
-    reason: str
+    first: str
+    last: str
 
     @property
     def deed(self) -> str:
         return ACTIONS.get(self.action, self.action)
+
+    @property
+    def reason(self) -> str:
+        return self.first if self.first == self.last else f"{self.first} … {self.last}"
+
+    def goes_on(self, slot: Slot) -> bool:
+        """Whether that quarter hour continues it: the words may differ in their figures."""
+        same = self.end == slot.at and self.action == slot.action
+        return same and _FIGURES.sub("", self.first) == _FIGURES.sub("", slot.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +103,15 @@ class Day:
         return (min(found), max(found)) if found else None
 
     def decisions(self) -> list[Decision]:
-        """Equal decisions of neighbouring quarter hours as one."""
+        """Those of neighbouring quarter hours that differ in figures alone as one."""
         found: list[Decision] = []
         for slot in self.slots:
             if not slot.action:
                 continue
-            last = found[-1] if found else None
-            if last and last.end == slot.at and (last.action, last.reason) == (slot.action, slot.reason):
-                found[-1] = Decision(last.start, slot.at + RECORD_S, last.action, last.reason)
+            if found and found[-1].goes_on(slot):
+                found[-1] = replace(found[-1], end=slot.at + RECORD_S, last=slot.reason)
             else:
-                found.append(Decision(slot.at, slot.at + RECORD_S, slot.action, slot.reason))
+                found.append(Decision(slot.at, slot.at + RECORD_S, slot.action, slot.reason, slot.reason))
         return found
 
 
