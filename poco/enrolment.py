@@ -66,7 +66,7 @@ def parse_token(text: str) -> Token:
             raise ValueError
         return Token.model_validate_json(base64.b64decode(text[len(PREFIX) :], altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, ValidationError):
-        raise BadInputError("that is no token", hint="make one: pew fleet add NAME --token FILE") from None
+        raise BadInputError("that is no token", hint="make one: pew fleet add NAME --card FOLDER") from None
 
 
 def token_hash(nonce: str) -> str:

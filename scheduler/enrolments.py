@@ -22,7 +22,7 @@ from scheduler import web
 from scheduler.sessions import Sessions
 from scheduler.web import HttpError
 
-_ASK = "ask the operator for a new token: pew fleet add NAME --token FILE"
+_ASK = "ask the operator for a new token: pew fleet add NAME --card FOLDER"
 
 
 class Enrolments:

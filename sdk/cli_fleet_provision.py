@@ -92,18 +92,34 @@ def init(settings: Settings, /, path: Path, pool: str) -> None:
 @click.option("--user", help="Who logs in there.")
 @click.option("--port", type=int, help="Of ssh.")
 @click.option("--key", type=_PATH, help="Private key of ssh.")
+@click.option("--card", "card", type=_PATH, help="Write cloud-init's files here: it joins by itself at its first boot.")
+@click.option("--hours", type=int, default=24, show_default=True, help="For which a card is good.")
 @click.option("--site", metavar="LAT,LON", help="Where its panel stands, in degrees.")
 @click.option("--panel", "panel_wp", type=float, help="Watt peak.")
 @click.option("--battery", "battery_wh", type=float, help="Watt-hours.")
 @json_option
 @click.pass_obj
-def add(settings: Settings, /, name: str, address: str | None, path: Path, site: str | None, **given: Any) -> None:
-    """Add a device to the inventory: NAME and the ADDRESS that ssh reaches it by.
+def add(
+    settings: Settings,
+    /,
+    *,
+    name: str,
+    address: str | None,
+    path: Path,
+    site: str | None,
+    card: Path | None,
+    hours: int,
+    **given: Any,
+) -> None:
+    """Add a device to the inventory: NAME and the ADDRESS that ssh reaches it by, or a card that it starts from.
+
+    A card holds a token that --wallet has signed: for one device, once, for some hours.
 
     \b
     Examples:
       pew fleet add roof-1 192.168.1.21
       pew fleet add roof-2 192.168.1.22 --site 48.14,11.58 --panel 100
+      pew --wallet operator.json fleet add roof-3 --card /media/bootfs
     """
     from sdk.fleet import inventory
 
@@ -117,8 +133,14 @@ def add(settings: Settings, /, name: str, address: str | None, path: Path, site:
         except ValueError:
             raise BadInputError(f"'{site[:40]}' is no place", hint="--site 48.14,11.58") from None
     inventory.load(path)
-    _replace(path, inventory.added(path.read_text(), path, name, host))
-    settings.show({"name": name, **host}, [f"{name} is in {path}: pew fleet apply {name}"])
+    if (address is None) == (card is None):
+        raise BadInputError(f"how is {name} reached?", hint="name its address, or --card FOLDER")
+    text = inventory.added(path.read_text(), path, name, host)
+    lines = [f"{name} is in {path}: pew fleet apply {name}"]
+    if card is not None:
+        lines = [*(f"{one}" for one in _write_card(settings, path, name, card, hours)), *lines]
+    _replace(path, text)
+    settings.show({"name": name, **host}, lines)
 
 
 @click.command("plan")
@@ -152,7 +174,7 @@ def apply(settings: Settings, /, yes: bool, **given: Any) -> None:
     """
     settings.yes = settings.yes or yes
     operation = _operation(settings, **given)
-    _show(settings, operation.apply(_names(given), settings.wallet, {}), "changed")
+    _show(settings, operation.apply(_names(given), settings.wallet), "changed")
 
 
 @click.command("upgrade")
@@ -170,7 +192,7 @@ def upgrade(settings: Settings, /, yes: bool, **given: Any) -> None:
     """
     settings.yes = settings.yes or yes
     operation = _operation(settings, **given)
-    _show(settings, operation.upgrade(_names(given), settings.wallet, {}), "changed")
+    _show(settings, operation.upgrade(_names(given), settings.wallet), "changed")
 
 
 @click.command("drain")
@@ -223,23 +245,46 @@ def remove(settings: Settings, /, forget: bool, **given: Any) -> None:
     settings.show({"removed": names}, [])
 
 
+def _write_card(settings: Settings, path: Path, name: str, folder: Path, hours: int) -> list[Path]:
+    import time
+
+    from chain import deployment
+    from sdk.fleet import card, inventory
+    from sdk.fleet.state import State
+
+    fleet, state = inventory.load(path), State(path)
+    if fleet.pull is None:
+        raise BadInputError("a card needs a place to fetch from", hint="set `pull: {url: ...}` in the fleet's file")
+    chain_id = deployment.load(fleet.path(fleet.deployment)).chain_id
+    token = card.make_token(
+        fleet, state, settings.wallet(), name=name, chain_id=chain_id, now=int(time.time()), hours=hours
+    )
+    return card.write(fleet, state, token, _root(None), folder)
+
+
+def _root(source: Path | None) -> Path:
+    """The checkout that playbooks and releases are taken from."""
+    from sdk.cli_system import checkout
+
+    root = source or checkout(Path.cwd()) or checkout(Path(__file__).resolve().parent)
+    if root is None:
+        raise BadInputError("this needs a checkout of the project", hint="call it in one, or name it: --source")
+    return root
+
+
 COMMANDS = (init, add, plan, apply, upgrade, drain, remove)
 
 
 def _operation(
     settings: Settings, path: Path, vault_password: Path | None, source: Path | None, names: tuple[str, ...]
 ) -> Operation:
-    from sdk.cli_system import checkout
     from sdk.fleet import inventory, playbook
     from sdk.fleet.operation import Operation
     from sdk.fleet.state import State
 
     fleet = inventory.load(path)
     fleet.chosen(names)
-    root = source or checkout(Path.cwd()) or checkout(Path(__file__).resolve().parent)
-    if root is None:
-        raise BadInputError("this needs a checkout of the project", hint="call it in one, or name it: --source")
-    state = State(path)
+    root, state = _root(source), State(path)
     vault = None
     if fleet.vault is not None:
         if vault_password is None and not sys.stdin.isatty():

@@ -12,7 +12,7 @@ from chain.client import Chain
 from chain.wallet import Wallet
 from poco.errors import PewError
 from poco.wire import Declaration, operator_typed_data
-from sdk.fleet import funding, publish
+from sdk.fleet import card, funding, publish
 from sdk.fleet.inventory import Fleet
 from sdk.fleet.playbook import Ansible, HostOutcome, Outcome
 from sdk.fleet.reach import FAILED, READY, Reached, reach
@@ -92,21 +92,20 @@ class Operation:
             )
         return self.report
 
-    def apply(self, names: list[str], wallet: Callable[[], Wallet], admitted: dict[str, str]) -> Report:
+    def apply(self, names: list[str], wallet: Callable[[], Wallet]) -> Report:
         """Make devices what the file says.
 
         Args:
             names: of the devices.
             wallet: opens the operator's wallet, where it is needed.
-            admitted: addresses of devices that have joined by a card.
         """
-        return self._bring(names, wallet, self._release(), admitted)
+        return self._bring(names, wallet, self._release())
 
-    def upgrade(self, names: list[str], wallet: Callable[[], Wallet], admitted: dict[str, str]) -> Report:
+    def upgrade(self, names: list[str], wallet: Callable[[], Wallet]) -> Report:
         """Bring a new release made of the checkout to devices, share by share; the first failure ends it."""
         release = build(self.root, self.state.releases)
         self._tell(f"release {release.digest}, {self.fleet.upgrade.share} of the devices at a time")
-        return self._bring(names, wallet, release, admitted)
+        return self._bring(names, wallet, release)
 
     def drain(self, names: list[str], *, undo: bool) -> Report:
         """Let workers end in an orderly way and stay so, or work again."""
@@ -127,19 +126,15 @@ class Operation:
 
     # parts
 
-    def _bring(
-        self, names: list[str], wallet: Callable[[], Wallet], release: Release, admitted: dict[str, str]
-    ) -> Report:
+    def _bring(self, names: list[str], wallet: Callable[[], Wallet], release: Release) -> Report:
         self.report.release = release.digest
         ready = self._reach(names)
         fresh = [name for name in ready if name not in self.state.kept.devices]
         if fresh:
             self._tell(f"first: {', '.join(fresh)}")
-            ready = [name for name in ready if name not in self._prepare(fresh, release)]
-        for name, address in admitted.items():
-            if name in names and name not in self.state.kept.devices:
-                self.state.kept.devices[name] = Device(wallet=address)
-                self.state.save()
+            failed = self._prepare(fresh, release)
+            ready = [name for name in ready if name not in failed]
+        self._admit([name for name in names if name not in self.state.kept.devices], wallet)
         known = {name: self.state.kept.devices[name] for name in names if name in self.state.kept.devices}
         self._endow(known, wallet)
         if ready:
@@ -176,6 +171,17 @@ class Operation:
                 self.state.kept.devices[name] = Device(wallet=host.facts["address"])
         self.state.save()
         return [name for name in names if name not in self.state.kept.devices]
+
+    def _admit(self, names: list[str], wallet: Callable[[], Wallet]) -> None:
+        """Take note of devices that have joined by a card meanwhile."""
+        if not set(names) & set(self.state.kept.tokens):
+            return
+        for name, address in card.admitted(self.fleet, self.state, wallet()).items():
+            if name in names:
+                self._tell(f"{name} has joined by its card: {address}")
+                self.state.kept.devices[name] = Device(wallet=address)
+                del self.state.kept.tokens[name]
+        self.state.save()
 
     def _same_wallets(self, outcome: Outcome) -> None:
         for name, host in outcome.hosts.items():

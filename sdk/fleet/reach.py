@@ -43,7 +43,7 @@ def reach(fleet: Fleet, state: State, names: list[str]) -> dict[str, Reached]:
         workers = workers_by_name(fleet)
         for name, one in found.items():
             if one.state == FAILED and one.cure == _SILENT_CURE:
-                found[name] = _asleep(workers.get(name)) or one
+                found[name] = asleep(workers.get(name)) or one
     return found
 
 
@@ -96,7 +96,8 @@ def explain(code: int, said: str, user: str, address: str) -> Reached:
     return Reached(FAILED, last, "install Python on it: sudo apt-get install python3")
 
 
-def _asleep(worker: dict[str, Any] | None) -> Reached | None:
+def asleep(worker: dict[str, Any] | None) -> Reached | None:
+    """What the scheduler knows of a device that does not answer: asleep until then; None where it should answer."""
     if not worker or worker.get("presence") != "ASLEEP":
         return None
     until = worker.get("resume_at")

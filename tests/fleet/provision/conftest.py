@@ -130,7 +130,7 @@ def _describe(fleet: Roofs, key: Path, rpc_url: str) -> None:
         "rpc_urls": [rpc_url],
         "stake": "1 RLC",
         "gas": 0.1,
-        "upgrade": {"share": "1", "seconds": 40},
+        "upgrade": {"share": "100%", "seconds": 60},
         "defaults": {
             "user": "pi",
             "key": str(key),

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+from ops.console import ROOT
+from ops.ports import free_port
 from poco import ids
+from sdk.fleet.reach import asleep as explain_asleep
 from tests.fleet.provision.conftest import NAMES, Roofs
 from tests.integration.scheduler_pool import until
 
@@ -46,3 +54,103 @@ def test_a_second_run_changes_nothing(roofs: Roofs) -> None:
     assert report["transactions"] == []
     report = roofs.pew("plan")
     assert {name: one["changed"] for name, one in report["devices"].items()} == NOTHING
+
+
+def changed_source(folder: Path, old: str, new: str) -> Path:
+    """A checkout whose worker begins otherwise."""
+    for name in ("ops", "worker", "poco", "chain", "oci"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.glob("requirements-*.txt"):
+        shutil.copyfile(path, folder / path.name)
+    (folder / "build").symlink_to(ROOT / "build")
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    main = folder / "worker" / "__main__.py"
+    text = main.read_text()
+    assert old in text
+    main.write_text(text.replace(old, new, 1))
+    return folder
+
+
+def test_an_upgrade_that_fails_half_way_goes_back_and_stops(roofs: Roofs, tmp_path: Path) -> None:
+    roofs.change(upgrade={"share": 1, "seconds": 30})
+    before = {name: roofs.release(name) for name in NAMES}
+    # it is well on the first, and does not start on the second
+    broken = 'if __import__("socket").gethostname() == "roof-2":\n    sys.exit("broken")\n\nif __name__'
+    source = changed_source(tmp_path / "source", "if __name__", broken)
+    report = roofs.pew("upgrade", source=source, code=1)
+    states = {name: one["state"] for name, one in report["devices"].items()}
+    assert states == {"roof-1": "changed", "roof-2": "failed", "roof-3": "failed"}
+    assert f"back to release {before['roof-2']}" in report["devices"]["roof-2"]["why"]
+    assert "the roll has stopped" in report["devices"]["roof-3"]["why"]
+    assert not report["published"] and report["release"] != before["roof-1"]
+    now = {name: roofs.release(name) for name in NAMES}
+    assert now == {**before, "roof-1": report["release"]}
+    until(lambda: all(roofs.worker(name)["presence"] == "WAITING" for name in NAMES), 60)
+    roofs.pew("apply")
+    assert {name: roofs.release(name) for name in NAMES} == before, "what is in force is the release of before"
+
+
+def test_a_device_asleep_during_the_push_catches_up(roofs: Roofs, tmp_path: Path) -> None:
+    port = free_port()
+    served = roofs.folder / "fleet.state" / "pull.git"
+    roofs.change(pull={"url": f"http://127.0.0.1:{port}/"}, upgrade={"share": "50%", "seconds": 60})
+    report = roofs.pew("apply")
+    assert report["published"]
+    server = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(served)]
+    with subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as serving:
+        try:
+            sleeper = roofs.devices["roof-3"]
+            assert "OnCalendar=*:0/30" in sleeper.run("systemctl", "cat", "pew-pull.timer")
+            sleeper.run("systemctl", "stop", "pew-pull.timer")  # it looks when the test says so
+            before = roofs.release("roof-3")
+            sleeper.sleep()
+            source = changed_source(tmp_path / "source", "if __name__", "# the next version\nif __name__")
+            report = roofs.pew("upgrade", source=source, code=1)
+            assert "see that it is on" in report["devices"]["roof-3"]["cure"], "silent, and has not said that it sleeps"
+            asleep = {**roofs.worker("roof-3"), "presence": "ASLEEP", "resume_at": 1_900_000_000}
+            assert explain_asleep(asleep) is not None
+            roofs.pew("upgrade", "roof-1", "roof-2", source=source)
+            sleeper.wake()
+            sleeper.run("systemctl", "start", "pew-pull.service", timeout=400)
+            assert roofs.release("roof-3") == roofs.release("roof-1") != before, sleeper.run(
+                "journalctl", "-u", "pew-pull", "-n", "30", "--no-pager"
+            )
+            until(lambda: roofs.worker("roof-3")["presence"] == "WAITING", 60)
+            sleeper.run("systemctl", "start", "pew-pull.service")
+            said = sleeper.run("journalctl", "-u", "pew-pull", "-n", "3", "--no-pager")
+            assert "nothing new" in said
+        finally:
+            serving.terminate()
+
+
+def test_nothing_is_taken_that_the_operator_has_not_signed(roofs: Roofs, tmp_path: Path) -> None:
+    device = roofs.devices["roof-3"]
+    forged = tmp_path / "forged"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-c", "safe.directory=*"]
+    subprocess.run([*git, "clone", "-q", str(roofs.folder / "fleet.state" / "pull.git"), str(forged)], check=True)
+    (forged / "local.yml").write_text("- hosts: localhost\n")
+    subprocess.run([*git, "-C", str(forged), "commit", "-q", "-am", "evil"], check=True)
+    subprocess.run([*git, "-C", str(forged), "update-server-info"], check=True)
+    port, before = free_port(), device.run("cat", "/etc/pew/pull/pull.json")
+    server = [
+        sys.executable,
+        "-m",
+        "http.server",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(forged / ".git"),
+    ]
+    with subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as serving:
+        try:
+            changed = json.dumps({**json.loads(before), "url": f"http://127.0.0.1:{port}/"})
+            device.run("sh", "-c", f"cat > /etc/pew/pull/pull.json <<'E'\n{changed}\nE")
+            time.sleep(0.5)
+            release = roofs.release("roof-3")
+            said = device.run("sh", "-c", "python3 /usr/local/lib/pew/pull.py 2>&1 || true")
+            assert "is not signed by the operator" in said
+            assert roofs.release("roof-3") == release
+        finally:
+            serving.terminate()
+            device.run("sh", "-c", f"cat > /etc/pew/pull/pull.json <<'E'\n{before}\nE")
