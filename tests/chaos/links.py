@@ -133,16 +133,34 @@ class Lines:
     def __init__(self, chance: random.Random) -> None:
         self._random = chance
         self.lines: dict[str, Line] = {}
+        self._servers: list[asyncio.Server] = []
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="lines", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lines", daemon=True)
+        self._thread.start()
 
     def open(self, name: str, port: int, target: int) -> str:
         """A new line; returns its URL."""
         line = Line(name, port, target, random=random.Random(self._random.random()))
         served = asyncio.start_server(line.serve, HOST, port, limit=_LIMIT)
-        asyncio.run_coroutine_threadsafe(served, self._loop).result(10)
+        self._servers.append(asyncio.run_coroutine_threadsafe(served, self._loop).result(10))
         self.lines[name] = line
         return f"http://{HOST}:{port}"
+
+    def close(self) -> None:
+        """Give the ports back and end the thread."""
+
+        async def end() -> None:
+            for server in self._servers:
+                server.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
 
     def set(self, name: str, mode: str, seconds: float = 0.0, chance: float = 1.0) -> None:
         """Break or mend a line."""

@@ -325,6 +325,7 @@ class World:
     def clear(self) -> None:
         """Leave nothing mounted, served or running in the engine; the folder stays."""
         self._over.set()
+        self.lines.close()
         for container in self.containers():
             with suppress(docker.errors.DockerException):
                 container.remove(force=True)
