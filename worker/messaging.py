@@ -171,6 +171,7 @@ class Messenger:
 
     def _allowed(self) -> BrokerAccess:
         access = self._link.broker()
+        self._link.close()  # of this thread: it is not needed again soon
         if not access.tls and not self._config.plain:
             raise BadInputError(
                 "the pool's broker has no TLS", hint="ask its operator for TLS; messaging.plain: true is for trials"

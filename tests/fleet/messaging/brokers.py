@@ -128,6 +128,9 @@ class Access:
     def broker(self) -> BrokerAccess:
         return self._pool.broker.access(self.wallet)
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
 
 class WorkerEnd:
     """A worker's end: journal, core and messenger are real; it polls nothing."""

@@ -55,9 +55,9 @@ class Pool:
         return {"Authorization": f"Bearer {given.json()['token']}"}
 
 
-@pytest.fixture
-def pool(tmp_path: Path) -> Iterator[Pool]:
-    made = Pool(tmp_path)
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    made = Pool(tmp_path_factory.mktemp("pool"))
     yield made
     made.database.close()
 
@@ -75,7 +75,7 @@ def test_an_operator_commands_and_reads_the_answer(pool: Pool) -> None:
     me = {"Authorization": f"Bearer {WORKER}"}
     assert client.post(f"/workers/me/commands/{told.seq}", json=answer, headers=me).status_code == 204
     assert client.post("/workers/me/commands/1", json=answer, headers=me).json()["error"] == "NO_SUCH_COMMAND"
-    (found,) = client.get("/fleet/commands", params={"worker": WORKER}, headers=who).json()["commands"]
+    (found,) = client.get("/fleet/commands", params={"worker": WORKER, "limit": 1}, headers=who).json()["commands"]
     assert (found["id"], found["state"], found["answer"], found["by"]) == (
         number, "DONE", answer["answer"], pool.owner.address,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,22 @@ A, B = "0x" + "A" * 40, "0x" + "B" * 40
 BY = "0x" + "C" * 40
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "db")
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with two workers, to begin from: to migrate takes its time."""
+    path = tmp_path_factory.mktemp("store") / "db"
+    made = Store(path)
     with made.write() as db:
         for worker in (A, B):
             store.ensure_worker(db, worker, NOW)
+    made.close()
+    return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, empty: Path) -> Iterator[Store]:
+    shutil.copy(empty, tmp_path / "db")
+    made = Store(tmp_path / "db")
     yield made
     made.close()
 
