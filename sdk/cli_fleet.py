@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from poco.errors import PewError
-from sdk import cli_fleet_provision, cli_fleet_simulate
+from sdk import cli_fleet_login, cli_fleet_provision, cli_fleet_simulate
 from sdk.cli_common import Settings, json_option, table
 
 
@@ -73,3 +73,4 @@ def _number(value: Any, factor: float, unit: str) -> str:
 for _command in cli_fleet_provision.COMMANDS:
     fleet.add_command(_command)
 fleet.add_command(cli_fleet_simulate.simulate)
+fleet.add_command(cli_fleet_login.login)

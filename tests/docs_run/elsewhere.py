@@ -76,6 +76,12 @@ TABLE = (
         r"pew .*rollout (plan|apply|status|verify) .*",
         {"tests/rollout/journey.py": 'rig.run("plan")', "tests/integration/test_rollout.py": "Rig("},
     ),
+    # a pool's page
+    Elsewhere(
+        r"pew --scheduler http://127\.0\.0\.1:8400 fleet login",
+        {"tests/fleet/page/test_page.py": '"fleet", "login"'},
+        "docs/how-to/watch-a-pool.md",
+    ),
     # a fleet on virtual time
     Elsewhere(r"pew fleet simulate .*", {"tests/unit/fleet/test_simulate_settings.py": '"pew", "fleet", "simulate"'}),
     # programs that fail on purpose
