@@ -179,9 +179,7 @@ class _Pages:
         def make() -> bytes:
             with self._s.engine.store.read() as db:
                 found = work.deals(db, self._s.settings.pool.workerpool, asked.number(request, "page", 1), sought)
-            return self._html(
-                "deals.html", who, "deals", found=found, words=words, query=asked.query, described=_DESCRIBED
-            )
+            return self._html("deals.html", who, "deals", found=found, words=words, query=asked.query)
 
         return await self._renderer.page(request, make, self._key(who))
 
@@ -199,7 +197,7 @@ class _Pages:
                 raise HttpError(HTTPStatus.NOT_FOUND, "NO_SUCH_DEAL", f"there is no deal {deal_id} in this pool")
             return self._html(
                 "deal.html", who, "deals", deal=row, found=found, status=status, first=first, names=self._names(),
-                statuses=list(TaskStatus), query=asked.query, described=_DESCRIBED,
+                statuses=list(TaskStatus), query=asked.query,
             )  # fmt: skip
 
         return await self._renderer.page(request, make, self._key(who))

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import docker
+import requests
 
 from chain.client import Chain
 from chain.transactions import Sender
@@ -111,6 +112,7 @@ class World:
         self._publish("oslo", forge=False)
         self._publish("berlin", forge=True)
         until(lambda: self.presence("lost") == "LOST", 60)
+        until(lambda: "counting" not in requests.get(f"{self.url}/", timeout=30).text, 60)
 
     def _vote(self) -> None:
         """A task of trust 3: two workers agree, real transactions."""
