@@ -14,6 +14,8 @@ _NEWCOMER = "tests/e2e/test_newcomer.py"
 _LEDGER = "tests/integration/test_energy_ledger.py"
 _CLIENT = "tests/interop/work.py"
 _MACHINE = "tests/docs_run/test_machine.py"
+_COMPOSE = "tests/fleet/operate/test_compose.py"
+_OPERATE = "docs/how-to/operate-the-scheduler.md"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,23 @@ TABLE = (
         {"tests/fleet/page/test_page.py": '"fleet", "login"'},
         "docs/how-to/watch-a-pool.md",
     ),
+    # the scheduler at scale
+    Elsewhere(r"make scheduler-image", {_COMPOSE: "scheduler_image.FOLDER", "Makefile": "-m scripts.scheduler_image"}),
+    Elsewhere(r"\.venv/bin/python -m scripts\.scheduler_image --push \S+", {_COMPOSE: ".push(built"}),
+    Elsewhere(r"export PEW_SCHEDULER_IMAGE=.*", {_COMPOSE: '"PEW_SCHEDULER_IMAGE"'}, _OPERATE),
+    Elsewhere(r"\.venv/bin/python -m ops\.pool_home .*", {_COMPOSE: "pool_home.m"}, _OPERATE),
+    Elsewhere(r"docker compose -f ops/compose\.yaml .*", {_COMPOSE: 'compose("up", "-d")'}, _OPERATE),
+    Elsewhere(
+        r"sudo (install|cp|systemctl|python3 -m venv|/opt/pew-scheduler/venv/bin/pip) .*",
+        {"tests/fleet/operate/test_units.py": '"verify"'},
+        _OPERATE,
+    ),
+    Elsewhere(
+        r"python -m scheduler --config scheduler\.yaml (backup|restore) .*",
+        {"tests/fleet/operate/test_restore.py": '"restore", tmp_path'},
+        _OPERATE,
+    ),
+    Elsewhere(r"promtool test rules .*", {"tests/fleet/operate/test_prometheus.py": '"test", "rules"'}),
     # a fleet on virtual time
     Elsewhere(r"pew fleet simulate .*", {"tests/unit/fleet/test_simulate_settings.py": '"pew", "fleet", "simulate"'}),
     # programs that fail on purpose

@@ -127,7 +127,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
 
 
 def test_one_command_brings_up_a_pool_that_works(pool: Composed) -> None:
-    wait_for(lambda: set(pool.states().values()) == {"healthy"}, 180, f"not all are well: {pool.states()}")
+    _all_well(pool)
     wait_for(lambda: pool.status().get("chain", {}).get("caught_up"), 60, "the chain is not read")
     pool.start_workers()
     demand = Demand(pool, pool.workerpool, 60)
@@ -149,6 +149,13 @@ def test_one_command_brings_up_a_pool_that_works(pool: Composed) -> None:
     wait_for(
         lambda: all(pool.chain.task(task).status is ChainTaskStatus.COMPLETED for task in tasks), 120, "tasks are open"
     )
+
+
+def _all_well(pool: Composed, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while set((states := pool.states()).values()) != {"healthy"}:
+        assert time.monotonic() < end, states
+        time.sleep(2)
 
 
 def test_prometheus_asks_each_of_them(pool: Composed) -> None:
@@ -197,7 +204,7 @@ def test_a_copy_is_made_inside_and_the_data_survive_down_and_up(pool: Composed) 
     assert "bytes of database" in said
     pool.compose("stop", "-t", "20", "scheduler-1", "scheduler-2", "balancer", "database")
     pool.compose("up", "-d")
-    wait_for(lambda: set(pool.states().values()) == {"healthy"}, 120, "it does not come back")
+    _all_well(pool)
     wait_for(lambda: pool.status().get("tasks") == before, 60, f"the tasks are not those they were: {before}")
     time.sleep(1)
 
