@@ -124,14 +124,14 @@ def advance(
         panel_w: what the panel could give.
         load_w: what the device draws; while the cut-off is open only `cut_load_w` is drawn.
     """
-    total = Flow()
+    total: Flow | None = None
     left = seconds / 3600.0
     while left > 1e-12:
         load = cut_load_w if state.cut else load_w
         state, flow = _segment(battery, state, left, panel_w=panel_w, load_w=load, temperature_c=temperature_c)
-        total += flow
+        total = flow if total is None else total + flow  # mostly there is one segment
         left -= flow.hours
-    return state, total
+    return state, total or Flow()
 
 
 def _segment(
