@@ -40,7 +40,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 #: A page that was made so lately is good enough for the next who asks, seconds; and how many are kept.
-KEPT_SECONDS, KEPT_PAGES = 1.0, 200
+KEPT_SECONDS, KEPT_PAGES = 1.0, 100
 #: Threads that make pages, so that polls and reports keep theirs; and how many readers wait for one.
 THREADS, WAITING = 2, 40
 
@@ -91,9 +91,10 @@ class Renderer:
         self._making.pop(key, None)
         if task.cancelled() or task.exception() is not None:
             return
-        self._kept[key] = (time.monotonic(), task.result())
+        now = time.monotonic()
+        self._kept[key] = (now, task.result())
         self._kept.move_to_end(key)
-        while len(self._kept) > KEPT_PAGES:
+        while len(self._kept) > KEPT_PAGES or now - next(iter(self._kept.values()))[0] > KEPT_SECONDS:
             self._kept.popitem(last=False)
 
 
