@@ -25,7 +25,7 @@ from poco.wire import (
     StatusUpdate,
     WorkerInfo,
 )
-from scheduler import api_fleet, api_market, api_page, api_results, owners, store, web
+from scheduler import api_fleet, api_market, api_page, api_results, enrolments, owners, store, web
 from scheduler import model as m
 from scheduler import tables as t
 from scheduler.api_fleet import FleetServices
@@ -33,6 +33,7 @@ from scheduler.api_market import MarketServices
 from scheduler.api_page import PageServices
 from scheduler.api_results import ResultServices
 from scheduler.engine import Engine
+from scheduler.enrolments import Enrolments
 from scheduler.ledgers import LAST_DAY, Ledgers
 from scheduler.load import Gate, Load
 from scheduler.metrics import CONTENT_TYPE, Metrics
@@ -59,6 +60,7 @@ class Services:
     market: MarketServices
     ledgers: Ledgers
     fleet: FleetServices
+    enrolments: Enrolments
     page: PageServices
 
     @property
@@ -166,6 +168,7 @@ def build(s: Services) -> FastAPI:
     app.include_router(api_market.router(s.market))
     app.include_router(api_results.router(s.results, wallet_of))
     app.include_router(api_fleet.router(s.fleet, wallet_of))
+    app.include_router(enrolments.router(s.enrolments, s.fleet.operators, s.engine.now))
     app.mount("/page", api_page.build(s.page))
 
     @app.get("/", include_in_schema=False)

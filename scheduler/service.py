@@ -19,7 +19,7 @@ from chain.client import Chain
 from chain.fees import FeePolicy
 from poco.errors import BadInputError
 from poco.wire import PROTOCOL, PoolConfig
-from scheduler import api, enrolments, funds, lock, operators, sharing, store
+from scheduler import api, funds, lock, operators, sharing, store
 from scheduler.api_fleet import FleetServices
 from scheduler.api_market import MarketServices
 from scheduler.api_page import PageServices
@@ -150,16 +150,15 @@ class Scheduler:
             market=self._market(config, book, wallet, gateway),
             ledgers=ledgers,
             fleet=FleetServices(self.engine, self.operators, self.broker),
+            enrolments=Enrolments(
+                config.files / "enrolments",
+                deployment.chain_id,
+                config.workerpool,
+                lambda who: who in (settings.config.operators or [wallet.address]),
+            ),
             page=PageServices(self.engine, self.replica, views, ledgers, self.operators, settings),
         )
         self.app = api.build(self.services)
-        joined = Enrolments(
-            config.files / "enrolments",
-            deployment.chain_id,
-            config.workerpool,
-            lambda who: who in (settings.config.operators or [wallet.address]),
-        )
-        self.app.include_router(enrolments.router(joined, self.operators, self.engine.now))
 
     def _market(self, config: Config, book: OrderBook, wallet: wallets.Wallet, gateway: Gateway) -> MarketServices:
         chain_id = self.chain.deployment.chain_id

@@ -138,8 +138,9 @@ class Operation:
         known = {name: self.state.kept.devices[name] for name in names if name in self.state.kept.devices}
         self._endow(known, wallet)
         if ready:
-            hosts = inventory(self.fleet, self.state, release, ready, {"pew_share": self.fleet.upgrade.share})
-            outcome = self.ansible.play("site.yml", hosts)
+            hosts = inventory(self.fleet, self.state, release, ready)
+            # a play's own keys know nothing of the inventory's variables
+            outcome = self.ansible.play("site.yml", hosts, extra={"pew_share": self.fleet.upgrade.share})
             self._same_wallets(outcome)
             self.report.take(outcome)
         if self.report.ok or not self.state.kept.release:
@@ -163,8 +164,8 @@ class Operation:
 
     def _prepare(self, names: list[str], release: Release) -> list[str]:
         """Have wallets made on devices; the names of those where that failed."""
-        hosts = inventory(self.fleet, self.state, release, names, {"pew_prepare": True})
-        outcome = self.ansible.play("site.yml", hosts)
+        hosts = inventory(self.fleet, self.state, release, names)
+        outcome = self.ansible.play("site.yml", hosts, extra={"pew_prepare": True})
         self.report.take(outcome)
         for name, host in outcome.hosts.items():
             if "address" in host.facts:

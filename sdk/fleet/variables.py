@@ -45,9 +45,7 @@ def of_device(fleet: Fleet, state: State, release: Release, name: str) -> dict[s
     return found
 
 
-def inventory(
-    fleet: Fleet, state: State, release: Release, names: list[str], common: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def inventory(fleet: Fleet, state: State, release: Release, names: list[str]) -> dict[str, Any]:
     """Ansible's inventory of those devices, for a push over ssh."""
     hosts: dict[str, Any] = {}
     for name in names:
@@ -68,7 +66,7 @@ def inventory(
                 "{{ pew_vault.all | default({}) | combine((pew_vault.hosts | default({})).get(pew_name, {}), "
                 "recursive=True) }}"
             )
-    return {"workers": {"hosts": hosts, "vars": common or {}}}
+    return {"workers": {"hosts": hosts}}
 
 
 def ssh_options(state: State) -> list[str]:

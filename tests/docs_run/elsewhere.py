@@ -101,6 +101,13 @@ TABLE = (
         _OPERATE,
     ),
     Elsewhere(r"promtool test rules .*", {"tests/fleet/operate/test_prometheus.py": '"test", "rules"'}),
+    # a fleet of devices
+    Elsewhere(
+        r"pew .*fleet (init|add|plan|apply|upgrade|drain|remove) ?.*",
+        {"tests/fleet/provision/test_fleet.py": 'roofs.pew("apply")', "tests/fleet/provision/test_card.py": '"--card"'},
+        "docs/how-to/run-a-fleet.md",
+    ),
+    Elsewhere(r"git pull", {}, "docs/how-to/run-a-fleet.md", not_here="the project's next version is not here yet"),
     # a fleet on virtual time
     Elsewhere(r"pew fleet simulate .*", {"tests/unit/fleet/test_simulate_settings.py": '"pew", "fleet", "simulate"'}),
     # programs that fail on purpose
