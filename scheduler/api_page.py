@@ -285,6 +285,7 @@ class _Pages:
         if not workers:
             raise BadInputError("no worker is chosen", hint="mark at least one")
         await run_in_threadpool(lambda: fleet_commands.send(self._s.engine, workers, kind, arguments, by=who.wallet))
+        self._renderer.forget(self._key(who))
         log("page_command", by=who.wallet, kind=kind.value, workers=len(workers))
         return self._to(request, f"/workers/{workers[0]}#commands" if len(workers) == 1 else "/operator#commands")
 

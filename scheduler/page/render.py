@@ -87,9 +87,18 @@ class Renderer:
             making.add_done_callback(lambda task: self._done(key, task))
         return await asyncio.shield(making)
 
+    def forget(self, who: str) -> None:
+        """Make the pages of that operator anew: something was done."""
+        for kept in (self._kept, self._making):
+            for key in [key for key in kept if key[0] == who]:
+                del kept[key]
+
     def _done(self, key: tuple[str, ...], task: asyncio.Task[bytes]) -> None:
-        self._making.pop(key, None)
-        if task.cancelled() or task.exception() is not None:
+        failed = task.cancelled() or task.exception() is not None
+        if self._making.get(key) is not task:
+            return  # it was begun before something was done
+        del self._making[key]
+        if failed:
             return
         now = time.monotonic()
         self._kept[key] = (now, task.result())

@@ -314,6 +314,7 @@ def test_an_operator_logs_in_commands_and_logs_out(made: PagePool, reader: TestC
     assert reader.post("/page/operator/login", data=given).status_code == 401, "it is good once"
     worker = wallet_of(3)
     form = {"form_token": form_token(reader.get("/page/").text), "worker": worker, "kind": "PAUSE", "hours": "2.5"}
+    assert "pause until" not in visible(reader.get(f"/page/workers/{worker}").text)
     sent = reader.post("/page/command", data=form)
     assert sent.headers["location"] == f"/page/workers/{worker}#commands"
     for more in ({"kind": "DRAIN"}, {"kind": "WAKE_AT", "at": "2031-05-01T05:30"}, {"kind": "DIAGNOSE"}):
