@@ -6,6 +6,7 @@ counted anew.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -24,15 +25,23 @@ from scheduler.store import Store
 TOGETHER, BREATH = 400, 0.005
 #: How often it is brought up to date where somebody asks, seconds.
 EVERY = 1.0
+#: A count from the beginning is not repeated sooner than this, seconds.
+ANEW_SECONDS = 60.0
 #: Price and ratio of so many deals are remembered.
 _DEALS = 5000
 
 
 class Earnings:
-    """nRLC by worker over all completed tasks of the pool."""
+    """nRLC by worker over all completed tasks of the pool.
 
-    def __init__(self, database: Store) -> None:
+    Args:
+        patience: seconds between two counts from the beginning.
+    """
+
+    def __init__(self, database: Store, patience: float = ANEW_SECONDS) -> None:
         self._store = database
+        self._patience = patience
+        self._counted_anew = -math.inf
         self._lock = threading.Lock()
         self._busy = False
         self._looked = -EVERY
@@ -68,7 +77,8 @@ class Earnings:
             completed = db.scalar(select(func.count()).where(t.tasks.c.status == TaskStatus.COMPLETED.value)) or 0
             if self._sums is not None:
                 sums, counted, last, pending = self._since(db)
-                if counted + len(pending) == completed:
+                waits = time.monotonic() - self._counted_anew < self._patience
+                if counted + len(pending) == completed or waits:
                     self._take(sums, counted, last, pending)
                     return
             last = db.scalar(select(func.max(t.history.c.id))) or 0
@@ -76,6 +86,7 @@ class Earnings:
             for ids in _completed(db):
                 counted += self._add(db, ids, sums, pending)
                 time.sleep(BREATH)
+        self._counted_anew = time.monotonic()
         self._take(sums, counted, last, pending)
 
     def _take(self, sums: Counter[str], counted: int, last: int, pending: set[str]) -> None:

@@ -141,7 +141,7 @@ def test_what_the_workers_earned_is_what_the_contracts_pay(made: PagePool) -> No
 def test_earnings_are_kept_up_and_follow_a_chain_that_takes_back(tmp_path: Path) -> None:
     pool = PagePool(tmp_path)
     first, second = (pool.deal(n, 2, trust=1) for n in (1, 2))
-    earnings = Earnings(pool.database)
+    earnings = Earnings(pool.database, patience=0)
     pool.vote(first.task(0).id, [wallet_of(0)], [])
     earnings.look()
     one = dict(earnings.sums() or {})
