@@ -126,6 +126,16 @@ class Bridge(threading.Thread):
         self._doubted: dict[str, float] = {}
         self._dice = random.Random()  # noqa: S311  (spreads load, guards nothing)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._connected.is_set()
+
+    @property
+    def online(self) -> int:
+        """How many workers are connected to it, as far as they have said."""
+        return len(self._online)
+
     def stop(self) -> None:
         self._stopping.set()
         if self.is_alive():

@@ -157,6 +157,11 @@ class Metrics:
                 yield gauge(f"pew_money_{name}", help_text, [({}, money[name])])
         w = self._replica
         yield gauge("pew_leader", "1 in the scheduler that leads", [({}, w.leading is not None)])
+        if (bridge := w.bridge) is not None:
+            yield gauge(
+                "pew_broker_connected", "1 where the leader is connected to the broker", [({}, bridge.connected)]
+            )
+            yield gauge("pew_broker_workers", "Workers that are connected to the broker", [({}, bridge.online)])
         yield gauge("pew_chain_block", "The last block that was read", [({}, w.block)])
         trouble = bool(w.trouble or not w.caught_up)
         yield gauge("pew_chain_trouble", "1 where the chain cannot be read up to its end", [({}, trouble)])

@@ -151,6 +151,12 @@ class Replica(threading.Thread):
         return duties.watcher if duties is not None else None
 
     @property
+    def bridge(self) -> Bridge | None:
+        """The leader's way to the MQTT broker; None in a follower, and where there is no broker."""
+        duties = self._duties
+        return duties.bridge if duties is not None else None
+
+    @property
     def threads(self) -> frozenset[str]:
         """Names of the threads that must live."""
         return frozenset({"replica", "watcher", "outbox"} if self._duties is not None else {"replica"})

@@ -209,6 +209,12 @@ def test_a_copy_is_made_inside_and_the_data_survive_down_and_up(pool: Composed) 
     time.sleep(1)
 
 
+def test_a_database_that_was_away_is_found_again(pool: Composed) -> None:
+    pool.compose("restart", "database")
+    wait_for(lambda: pool.status().get("replica", {}).get("leader"), 60, "nobody leads again")
+    _all_well(pool)
+
+
 def test_a_folder_that_is_there_or_lacks_something_is_refused(tmp_path: Path) -> None:
     keystore = tmp_path / "owner.json"
     given = {

@@ -21,7 +21,7 @@ from tests.unit.fleet import expressions
 
 #: The simulated workers of the load, one that is killed, one that only tells its meter.
 BUSY, DOOMED, METERED = 6, 6, 7
-UNKNOWN_AFTER, LOST_AFTER = 4, 8
+UNKNOWN_AFTER, LOST_AFTER = 8, 20
 #: Said of what need not have happened in a test; the metric itself must be there all the same.
 QUIET = {"Why", "annotations"}
 
@@ -70,17 +70,17 @@ def test_alerts_fire_for_what_dies_and_the_dashboard_shows_it(watched: tuple[Clu
     demand = Demand(cluster, cluster.workerpool, 60)
     demand.start()
     try:
-        wait_for(lambda: _value(server, "sum(pew_rewards_nrlc_total)") > 0, 60, "nothing is paid")
+        wait_for(lambda: _value(server, "sum(pew_rewards_nrlc_total)") > 0, 120, "nothing is paid")
         assert not server.firing() & {"PewWorkerLost", "PewSchedulerDown", "PewNoLeader", "PewTasksFail"}
         # a worker is gone without a word
         cluster.stack.stop_process("doomed", kill=True)
-        wait_for(lambda: "PewWorkerLost" in server.firing(), 60, "nobody is told of the worker that died")
+        wait_for(lambda: "PewWorkerLost" in server.firing(), 120, "nobody is told of the worker that died")
         assert _value(server, "max(pew_workers_missing)") == 1
         assert _value(server, 'max(pew_workers{presence="ASLEEP"})') == 1
         # and so is the scheduler that leads
         leads = cluster.leader()
         cluster.kill_replica(leads)
-        wait_for(lambda: "PewSchedulerDown" in server.firing(), 30, "nobody is told of the scheduler that died")
+        wait_for(lambda: "PewSchedulerDown" in server.firing(), 60, "nobody is told of the scheduler that died")
         cluster.start_replica(leads, unknown_after=UNKNOWN_AFTER, lost_after=LOST_AFTER)
         wait_for(lambda: "PewSchedulerDown" not in server.firing(), 30, "the alert stays")
         wait_for(lambda: _value(server, "sum(pew_leader)") == 1, 30, "not one leads")
@@ -92,7 +92,7 @@ def test_alerts_fire_for_what_dies_and_the_dashboard_shows_it(watched: tuple[Clu
 
 def _every_expression_has_data(server: Prometheus) -> None:
     # rates need two samples after the restart, recorded ones a look more
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     asked = {(panel, one) for panel, many in expressions.of_dashboard().items() for one in many}
     assert len(asked) > 40
     while empty := {(panel, one) for panel, one in asked if not server.query(one) and panel not in QUIET}:
@@ -105,8 +105,8 @@ def _every_metric_that_rules_name_is_there(server: Prometheus) -> None:
     for rule, expression in expressions.of_rules().items():
         server.query(expression)
         absent = expressions.names(expression) - there
-        # how near the nearest deadline is can only be said while a task waits
-        assert absent <= {"pew_tasks_least_margin_seconds"}, (rule, absent)
+        # how near the nearest deadline is can only be said while a task waits; this pool has no broker
+        assert absent <= {"pew_tasks_least_margin_seconds", "pew_broker_connected"}, (rule, absent)
 
 
 def _value(server: Prometheus, expression: str) -> float:

@@ -19,9 +19,15 @@ from tests.unit.fleet.test_operate_metrics import engine, join, metrics_of  # no
 
 OPS = ROOT / "ops"
 UNITS = OPS / "systemd"
-#: Told only where there is a chain, or a task that waits.
+#: Told only where there is a chain, a broker, or a task that waits.
 MONEY = {"pew_money_stake_nrlc", "pew_money_locked_nrlc", "pew_money_native_wei", "pew_money_missing_nrlc"}
-SOMETIMES = MONEY | {"pew_tasks_least_margin_seconds", "pew_latency_seconds_bucket", "pew_http_answers_total"}
+SOMETIMES = MONEY | {
+    "pew_broker_connected",
+    "pew_broker_workers",
+    "pew_tasks_least_margin_seconds",
+    "pew_latency_seconds_bucket",
+    "pew_http_answers_total",
+}
 _LIMITS = ("mem_limit", "pids_limit", "cpus")
 
 
