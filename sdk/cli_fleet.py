@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from poco.errors import PewError
-from sdk import cli_fleet_login, cli_fleet_provision, cli_fleet_simulate
+from sdk import cli_fleet_commands, cli_fleet_login, cli_fleet_provision, cli_fleet_simulate
 from sdk.cli_common import Settings, json_option, table
 
 
@@ -70,7 +70,7 @@ def _number(value: Any, factor: float, unit: str) -> str:
     return f"{value * factor:.1f} {unit}" if isinstance(value, int | float) else "?"
 
 
-for _command in cli_fleet_provision.COMMANDS:
+for _command in (*cli_fleet_provision.COMMANDS, *cli_fleet_commands.COMMANDS):
     fleet.add_command(_command)
 fleet.add_command(cli_fleet_simulate.simulate)
 fleet.add_command(cli_fleet_login.login)

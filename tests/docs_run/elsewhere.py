@@ -108,6 +108,7 @@ TABLE = (
         "docs/how-to/run-a-fleet.md",
     ),
     Elsewhere(r"git pull", {}, "docs/how-to/run-a-fleet.md", not_here="the project's next version is not here yet"),
+    Elsewhere(r"pew .*fleet (ask|commands) .*", {"tests/unit/fleet/test_messaging_cli.py": '"ask", "pause"'}),
     # a fleet on virtual time
     Elsewhere(r"pew fleet simulate .*", {"tests/unit/fleet/test_simulate_settings.py": '"pew", "fleet", "simulate"'}),
     # programs that fail on purpose

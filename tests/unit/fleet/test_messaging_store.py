@@ -107,7 +107,8 @@ def test_many_workers_get_one_each(database: Store) -> None:
     assert len(states(database, A)) == len(states(database, B)) == 1
 
 
-def test_what_may_not_be_asked(database: Store) -> None:
+def test_what_may_not_be_asked(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_commands, "MOST_WAITING", 3)
     with pytest.raises(BadInputError, match="until"):
         issue(database, "PAUSE")
     with pytest.raises(BadInputError, match="Extra inputs"):
@@ -161,7 +162,9 @@ def test_arguments_are_what_the_kind_takes_or_refused_in_words(kind: CommandKind
         assert found == arguments and set(found) <= set(ARGUMENTS[kind].model_fields)
 
 
-def test_telemetry_by_day_replaced_and_bounded(database: Store) -> None:
+def test_telemetry_by_day_replaced_and_bounded(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "MOST_OF_ONE", 210)
+
     def sample(quarter: int, soc: float = 0.5) -> Sample:
         return Sample(at=quarter * 900, soc=soc, action="run", reason="sun", harvested_wh=1.5)
 
