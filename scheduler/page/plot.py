@@ -57,7 +57,7 @@ def nice(value: float) -> float:
     if value <= 0.4:
         return 0.4
     unit = 10.0 ** (len(str(int(value))) - 1) if value >= 1 else 0.1
-    return next(step * unit for step in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if step * unit >= value)
+    return next(step * unit for step in (1, 1.2, 1.6, 2, 4, 6, 8, 10) if step * unit >= value)
 
 
 def _x(place: float) -> float:
