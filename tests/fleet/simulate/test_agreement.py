@@ -86,7 +86,12 @@ def test_simulator_and_daemons_agree(
     first = sum(life.began for life in lives) / WORKERS
     lived = sum(life.seconds for life in lives) / WORKERS
     at = [instant - first for instant in ordered.values()]
-    simulated = simulate(tmp_path, at, lived, run_seconds(made))
+    simulated = simulate(
+        tmp_path, at, lived,
+        run=took(made, "RUNNING", "PROVING"),
+        upload=took(made, "DELIVERING", "FINALIZING"),
+        block=took(made, "FINALIZING", "SETTLING"),
+    )  # fmt: skip
     sys.stdout.write(f"{len(at)} ordered; daemons {real}; simulator {simulated}\n")
     assert len(at) > 20 and 5 < finished < len(at), "too easy, or too hard, to tell anything"
     assert simulated["finished"] == pytest.approx(finished, abs=max(1, finished // 10))
@@ -127,26 +132,28 @@ def waiting(scheduler: RealScheduler) -> int:
     return sum(worker["presence"] in ("WAITING", "BUSY") for worker in scheduler.get("/status")["workers"])
 
 
-def run_seconds(made: list[Process]) -> float:
-    """How long a program held its worker, container and all, by the workers' own logs."""
+def took(made: list[Process], begins: str, ends: str) -> float:
+    """Mean seconds between two stages, by the workers' own logs."""
     spans, since = [], {}
     for worker in made:
         for line in worker.logged():
-            if line["event"] == "stage" and line["stage"] == "RUNNING":
+            if line["event"] != "stage":
+                continue
+            if line["stage"] == begins:
                 since[line["task"]] = line["ts"]
-            elif line["event"] == "stage" and line["before"] == "RUNNING" and line["stage"] == "PROVING":
+            elif line["stage"] == ends and line["task"] in since:
                 spans.append(line["ts"] - since[line["task"]])
-    assert spans
+    assert spans, (begins, ends)
     return sum(spans) / len(spans)
 
 
-def simulate(folder: Path, at: list[float], lived: float, seconds: float) -> dict[str, Any]:
-    """The same orders at the same instants."""
+def simulate(folder: Path, at: list[float], lived: float, *, run: float, upload: float, block: float) -> dict[str, Any]:
+    """The same orders at the same instants, with the delays (seconds) that this machine had."""
     file = folder / "orders.csv"
     with file.open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(["at_seconds", "category", "trust", "reward_rlc", "run_seconds"])
-        rows.writerows([instant, "XS", 1, 1, seconds] for instant in at)
+        rows.writerows([instant, "XS", 1, 1, run] for instant in at)
     energy = {key: ENERGY[key] for key in ("board", "panel_wp", "battery_wh", "soc")}
     scenario = {
         "workers": WORKERS, "days": lived * SPEED / 86_400, "speed": SPEED, "start": ENERGY["start"],
@@ -154,7 +161,7 @@ def simulate(folder: Path, at: list[float], lived: float, seconds: float) -> dic
         "machine": {**energy, "soc_spread": 0, "switches_off": False},
         "work": {"file": str(file)},
         "terms": {
-            "block_seconds": 0.5, "latency_seconds": 0.2, "upload_seconds": 0.3, "experienced": True,
+            "block_seconds": block, "latency_seconds": 0.2, "upload_seconds": upload, "experienced": True,
             "deposit_nrlc": RLC, "poll_seconds": 2,
         },
     }  # fmt: skip
