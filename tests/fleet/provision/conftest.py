@@ -20,7 +20,7 @@ from chain import wallet as keystores
 from chain.client import Chain
 from chain.wallet import Wallet
 from ops.ansible import ensure_ansible
-from ops.console import ROOT
+from ops.console import ROOT, run
 from ops.ports import free_port
 from ops.services import deploy_contracts, start_anvil, start_registry
 from ops.stack import Stack
@@ -122,6 +122,11 @@ def sunshine() -> Path:
 def _describe(fleet: Roofs, key: Path, rpc_url: str) -> None:
     (fleet.folder / "vault.password").write_text("the vault's password\n")
     (fleet.folder / "vault.password").chmod(0o600)
+    secret = {"pew_vault": {"all": {"fetch": {"ipfs_gateways": [f"http://127.0.0.1:9/{SECRET}"]}}}}
+    vault = fleet.folder / "secrets.yaml"
+    vault.write_text(yaml.safe_dump(secret))
+    encrypt = [ensure_ansible() / "ansible-vault", "encrypt", "--vault-password-file", fleet.folder / "vault.password"]
+    run([*encrypt, vault], timeout=60)
     sun = {"record": "/usr/local/share/sun.csv", "speed": 1, "soc": 0.95, "battery_wh": 2000}
     data = {
         "pool": fleet.net.pool,
@@ -130,6 +135,7 @@ def _describe(fleet: Roofs, key: Path, rpc_url: str) -> None:
         "rpc_urls": [rpc_url],
         "stake": "1 RLC",
         "gas": 0.1,
+        "vault": vault.name,
         "upgrade": {"share": "100%", "seconds": 60},
         "defaults": {
             "user": "pi",

@@ -9,11 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from ops.console import ROOT
 from ops.ports import free_port
 from poco import ids
 from sdk.fleet.reach import asleep as explain_asleep
-from tests.fleet.provision.conftest import NAMES, Roofs
+from tests.fleet.provision.conftest import NAMES, SECRET, Roofs
 from tests.integration.scheduler_pool import until
 
 NOTHING: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -48,6 +50,35 @@ def test_the_key_never_leaves_and_only_the_worker_reads_it(roofs: Roofs) -> None
     assert keystore["crypto"]["ciphertext"] not in everything
 
 
+def test_what_is_in_the_vault_is_told_to_nobody(roofs: Roofs, tmp_path: Path) -> None:
+    device = roofs.devices["roof-1"]
+    assert SECRET in device.run("cat", "/etc/pew/worker.yaml")
+    said = device.run("stat", "-c", "%U %G %a", "/etc/pew/worker.yaml", "/etc/pew/secrets.yaml")
+    assert said.split() == ["root", "pew", "640", "root", "root", "600"]
+    files = "".join(path.read_text(errors="replace") for path in roofs.folder.rglob("*") if path.is_file())
+    assert SECRET not in "".join(roofs.said) + files
+    other = tmp_path / "other.password"
+    other.write_text("not this one\n")
+    for words, trouble in (
+        (["--vault-password-file", str(other)], "does not open with this password"),
+        (["--vault-password-file", str(tmp_path / "none")], "there is no"),
+    ):
+        roofs.pew("plan", "roof-1", *words, code=2)
+        assert trouble in roofs.said[-1]
+
+
+def test_a_wrong_key_is_said(roofs: Roofs, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    data = yaml.safe_load(roofs.file.read_text())
+    roofs.change(hosts={**data["hosts"], "roof-2": {**data["hosts"]["roof-2"], "key": str(tmp_path / "key")}})
+    try:
+        report = roofs.pew("plan", "roof-2", code=1)
+        assert "does not take the key of pi" in report["devices"]["roof-2"]["why"]
+        assert "ssh-copy-id" in report["devices"]["roof-2"]["cure"]
+    finally:
+        roofs.change(hosts=data["hosts"])
+
+
 def test_a_second_run_changes_nothing(roofs: Roofs) -> None:
     report = roofs.pew("apply")
     assert {name: one["changed"] for name, one in report["devices"].items()} == NOTHING
@@ -75,8 +106,9 @@ def test_an_upgrade_that_fails_half_way_goes_back_and_stops(roofs: Roofs, tmp_pa
     roofs.change(upgrade={"share": 1, "seconds": 30})
     before = {name: roofs.release(name) for name in NAMES}
     # it is well on the first, and does not start on the second
-    broken = 'if __import__("socket").gethostname() == "roof-2":\n    sys.exit("broken")\n\nif __name__'
-    source = changed_source(tmp_path / "source", "if __name__", broken)
+    daemon = '    """The daemon."""\n'
+    broken = f'{daemon}    if __import__("socket").gethostname() == "roof-2":\n        raise SystemExit("broken")\n'
+    source = changed_source(tmp_path / "source", daemon, broken)
     report = roofs.pew("upgrade", source=source, code=1)
     states = {name: one["state"] for name, one in report["devices"].items()}
     assert states == {"roof-1": "changed", "roof-2": "failed", "roof-3": "failed"}

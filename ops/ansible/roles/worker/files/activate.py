@@ -38,9 +38,11 @@ def main() -> int:
     except NotYetError:
         start = True
     if start:
+        # what the old process says while it ends does not count
+        subprocess.run(["systemctl", "stop", UNIT], check=False, capture_output=True)
         since = scheduler_time()
         subprocess.run(["systemctl", "reset-failed", UNIT], check=False, capture_output=True)
-        subprocess.run(["systemctl", "restart", UNIT], check=False, capture_output=True)
+        subprocess.run(["systemctl", "start", UNIT], check=False, capture_output=True)
         print("started")
     end, trouble = time.monotonic() + given.seconds, ""
     while True:
@@ -72,21 +74,21 @@ def check_process(release: str) -> None:
 
 
 def check_heard(since: int) -> None:
-    """The scheduler has been polled by this wallet since then."""
+    """The scheduler has been polled by this wallet after that second."""
     wallet = Path("/etc/pew/address").read_text().strip()
     found = [one for one in status()["workers"] if one["wallet"] == wallet]
     if not found:
         raise NotYetError(f"the scheduler does not know {wallet}")
-    if found[0]["presence"] in SILENT or found[0]["last_seen"] < since:
+    if found[0]["presence"] in SILENT or found[0]["last_seen"] <= since:
         raise NotYetError("the scheduler has not heard of it since its start")
 
 
 def scheduler_time() -> int:
-    """The scheduler's clock; 0 where it does not answer, so that its answer later counts."""
+    """The scheduler's clock; this device's where it does not answer."""
     try:
         return int(status()["time"])
     except NotYetError:
-        return 0
+        return int(time.time())
 
 
 def status() -> dict[str, Any]:
