@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_account import Account
 from fastapi import FastAPI
-from sqlalchemy import insert
+from sqlalchemy import URL, insert
 
 from chain.wallet import Wallet
 from poco.hexes import keccak, to_hex
@@ -42,12 +42,12 @@ def wallet_of(number: int) -> str:
 
 
 class PagePool:
-    """The application and what it reads; `now` stands still."""
+    """The application and what it reads; `now` stands still. `where`: its database, by default a file in `folder`."""
 
-    def __init__(self, folder: Path, now: int = 1_782_050_000) -> None:
+    def __init__(self, folder: Path, now: int = 1_782_050_000, where: URL | None = None) -> None:
         self.now = now
         self.owner = Wallet(Account.from_key((99).to_bytes(32, "big")))
-        self.database = Store(folder / "scheduler.db")
+        self.database = Store(where or folder / "scheduler.db")
         self.roll = Roll(30, 120)
         self.engine = Engine(
             self.database, self.roll, Funds(None, POOL), self.owner, clock=lambda: self.now  # type: ignore[arg-type]
@@ -185,9 +185,9 @@ class PagePool:
             telemetry.record_all(db, wallet, samples)
 
 
-def lively(folder: Path, count: int = 24) -> PagePool:
-    """A pool with something of everything; the clock runs."""
-    made = PagePool(folder, int(time.time()))
+def lively(folder: Path, count: int = 24, where: URL | None = None) -> PagePool:
+    """A pool with something of everything, now."""
+    made = PagePool(folder, int(time.time()), where)
     sites = [(55.68, 12.57), (52.52, 13.4), (48.86, 2.35), (45.76, 4.84), (41.39, 2.17), (59.91, 10.75), (53.35, -6.26)]
     states = [Presence.WAITING, Presence.WORKING, Presence.BUSY, Presence.ASLEEP, Presence.DRAINING]
     for n in range(count):
