@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from chain.client import Chain
 from chain.model import Deal, Event
@@ -128,8 +128,8 @@ class Follower(threading.Thread):
             ids = {str(row["id"]) for row in (*deals, *lost)}
             if ids:
                 db.execute(delete(t.deals).where(d.id.in_(ids)))
-            if deals:
-                db.execute(insert(t.deals), deals)
+            for row in deals:  # another scheduler of the pool may be at the same logs
+                store.insert_new(db, t.deals, row)
         if touched:
             self._book.refresh(touched, closed)
         self._recent = found
