@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.roll, self.bell, self.clock = Roll(30, 120), Bell(), time.time
+        self.store = SimpleNamespace(shared=None)
         self.roll.register(W, WorkerInfo(name="w", platforms=["linux/arm64"], cpus=1, memory_mb=1, disk_mb=1), 1)
         self.mail: list[Notification] = []
         self.asked = 0
@@ -167,6 +169,19 @@ def test_a_worker_that_hangs_up_and_a_scheduler_that_stops_end_the_wait(desk: De
 
     run(ended)
     assert desk.bell.open_polls() == set()
+
+
+def test_a_nudge_ends_the_wait_at_once_and_loses_nothing(desk: Desk, polls: Polls) -> None:
+    async def nudged() -> float:
+        asyncio.get_running_loop().call_later(0.1, desk.bell.nudge, W)
+        begun = time.monotonic()
+        await ask(polls, wait_seconds=3600)
+        return time.monotonic() - begun
+
+    assert run(nudged) < 5
+    desk.mail = [NEWS]
+    desk.bell.ring(W)
+    assert said(run(lambda: ask(polls))).notifications == [NEWS]
 
 
 def test_beyond_the_limit_and_unregistered_workers_are_refused(desk: Desk, polls: Polls) -> None:
