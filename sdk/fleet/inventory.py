@@ -239,7 +239,7 @@ def added(text: str, path: Path, name: str, host: dict[str, Any]) -> str:
     before = parse(text, path)
     if name in before.hosts:
         raise BadInputError(f"{name} is in {path} already", hint="edit it there, or choose another name")
-    kept = re.sub(r"(?m)^hosts:\s*\{\s*\}\s*$", "hosts:", text.rstrip() + "\n")
+    kept = re.sub(r"(?m)^hosts:[ \t]*\{[ \t]*\}[ \t]*$", "hosts:", text.rstrip() + "\n")
     said = yaml.safe_dump(host, default_flow_style=True, sort_keys=False, width=10_000).strip()
     new = f"{kept}  {name}: {said}\n"
     write = f"write the host into {path} yourself: {name}: {said}"
@@ -271,7 +271,7 @@ def removed(text: str, path: Path, name: str) -> str:
         kept.append(line)
     new = "".join(kept)
     if len(before.hosts) == 1:
-        new = re.sub(r"(?m)^hosts:\s*$", "hosts: {}", new)
+        new = re.sub(r"(?m)^hosts:[ \t]*$", "hosts: {}", new)
     try:
         if parse(new, path).hosts != {key: host for key, host in before.hosts.items() if key != name}:
             raise BadInputError("")
