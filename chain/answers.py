@@ -17,6 +17,8 @@ class Kind(StrEnum):
     BROKEN = "no sensible answer"
     BUSY = "rate limit"
     BEHIND = "behind"
+    #: it has that block and no longer its state: started from a snapshot, or pruned
+    FORGOTTEN = "past state"
     OTHER_CHAIN = "other chain"
 
 

@@ -54,6 +54,10 @@ class EndpointsError(ConnectionError):
     """No endpoint answered; nothing is known of what was asked."""
 
 
+class ForgottenError(EndpointsError):
+    """Endpoints answer, and none has the state of that past block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The newest block: its number, and its time in Unix seconds."""
@@ -151,6 +155,8 @@ class Endpoints(JSONBaseProvider):
         for number, pause in enumerate(_AGAIN_SECONDS):
             try:
                 return self._read(method, params)
+            except ForgottenError:
+                raise
             except EndpointsError:
                 # a node may lose one request and answer all others
                 if number > 0 and time.monotonic() - began > PATIENCE_SECONDS:
@@ -258,10 +264,12 @@ class Endpoints(JSONBaseProvider):
     def _first(self, order: Sequence[Node], method: str, params: Any) -> RPCResponse:
         """The answer of the first that has one; null only where nobody has another."""
         null: dict[str, Any] | None = None
+        forgotten = ""
         for node in order:
             try:
                 answer = node.ask(method, params)
-            except FaultError:
+            except FaultError as fault:
+                forgotten = forgotten or (str(fault) if fault.kind is Kind.FORGOTTEN else "")
                 continue
             if answer.get("result") is None and "error" not in answer and method in answers.NULLABLE:
                 null = answer
@@ -269,6 +277,8 @@ class Endpoints(JSONBaseProvider):
             return cast(RPCResponse, answer)
         if null is not None:
             return cast(RPCResponse, null)
+        if forgotten:
+            raise ForgottenError(forgotten)
         if len(order) == 1:
             self._refuse(order[0])
         raise EndpointsError(self._why())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from chain.health import Health
 FUTURE_SECONDS = 3600
 #: Seconds for what only tells how the endpoint is doing.
 QUICK_SECONDS = 5.0
+_OF_A_BLOCK = frozenset({"eth_call", "eth_getBalance", "eth_getCode", "eth_getTransactionCount"})
 
 
 class Node:
@@ -60,6 +62,8 @@ class Node:
             answer = self._post(method, params, quick=quick)
             self._learn(method, params, answer.get("result"))
         except FaultError as fault:
+            if fault.kind is Kind.BEHIND and _asked_block(method, params) < self.health.head:
+                raise FaultError(Kind.FORGOTTEN, str(fault)) from None  # it answers for newer blocks
             with self._lock:
                 before, self.health = self.health, self.health.failed(fault, time.monotonic())
             if before.kind is not fault.kind:
@@ -135,6 +139,12 @@ def _block_of(method: str, params: Any, result: Any) -> tuple[int | None, bool]:
     if method == "eth_getTransactionReceipt" and isinstance(result, dict):
         return int(result["blockNumber"], 16), False
     return None, False
+
+
+def _asked_block(method: str, params: Any) -> float:
+    """The block of whose state something is asked; infinity where that is not said by number."""
+    block = params[1] if method in _OF_A_BLOCK and len(params) > 1 else None
+    return int(block, 16) if isinstance(block, str) and block.startswith("0x") else math.inf
 
 
 def _seconds(header: str | None) -> float | None:

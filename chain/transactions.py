@@ -236,7 +236,10 @@ class Sender:
         head = self.chain.block_number() if found is None or depth > 1 else int(found["blockNumber"])
         used = 0
         if found is None:
-            used = self._count(max(head - depth + 1, 0))
+            try:
+                used = self._count(max(head - depth + 1, 0))
+            except ChainUnreachableError:
+                used = 0  # not known to be used: at worst it is sent again, and a nonce counts once
             if used > lease.nonce:
                 found = self._mined(lease)
         if found is not None or used <= lease.nonce:

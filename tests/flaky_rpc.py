@@ -53,6 +53,8 @@ class Faults:
     max_logs: int | None = None
     #: so many blocks at the end are known without their logs
     logs_lag: int = 0
+    #: states of all blocks but the newest are forgotten, as after a start from a snapshot
+    amnesia: bool = False
     #: transactions are answered with their hash and thrown away
     swallow: bool = False
     only: list[str] = field(default_factory=list)
@@ -199,6 +201,11 @@ class FlakyRpc:
             first, last = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
             if last - first + 1 > faults.max_blocks:
                 return _error(asked, -32005, f"query exceeds max block range {faults.max_blocks}")
+        if faults.amnesia and method in _BLOCK_AT:
+            block = params[_BLOCK_AT[method]]
+            if block.startswith("0x") and int(block, 16) < self._head():
+                said = f"BlockOutOfRangeError: block height is {self._head()} but requested was {int(block, 16)}"
+                return _error(asked, -32000, said)
         end = self._end(faults)
         if end is not None:
             refused = self._behind(asked, method, params, end)

@@ -102,6 +102,22 @@ def test_what_the_node_lost_is_sent_again(anvil: Anvil) -> None:
         assert sender.wait(lease, 20).tx_hash == lease.last.tx_hash
 
 
+def test_a_node_without_past_states_is_sent_what_it_lost(anvil: Anvil) -> None:
+    """A node that was started from a snapshot answers for its newest block alone: a reveal must not wait for more."""
+    with anvil.flaky(1) as (node,):
+        chain, wallet = anvil.chain(node.url, confirmations=3), anvil.wallet()
+        anvil.mine(3)
+        node.faults.swallow = True
+        sender = Sender(chain, wallet)
+        lease = sender.begin(anvil.approve(chain, 1), step="pay")
+        node.change(swallow=False, amnesia=True)
+        assert sender.look(lease) is None
+        assert anvil.sent(wallet) == 1
+        anvil.mine(3)
+        assert sender.wait(lease, 20).tx_hash == lease.last.tx_hash
+        assert not chain.endpoints.status()[0]["trouble"]
+
+
 def test_a_block_taken_back_before_it_is_deep_enough_is_no_receipt(anvil: Anvil) -> None:
     chain, wallet = anvil.chain(anvil.url, confirmations=3), anvil.wallet()
     sender = Sender(chain, wallet)
