@@ -165,7 +165,7 @@ def complete(db: Connection, rows: Sequence[Row]) -> None:
     busy = select(r.worker, r.task_id, r.status).where(
         r.worker.in_(by_wallet), r.status.not_in([s.value for s in FINAL_REPLICATE])
     )
-    for one in db.execute(busy.order_by(r.since.desc()).limit(PAGE * 20)):
+    for one in db.execute(busy.order_by(r.since.desc(), r.task_id).limit(PAGE * 20)):
         tasks = by_wallet[one.worker].tasks
         if len(tasks) < _NAMED:
             tasks.append(Task(one.task_id, one.status))
