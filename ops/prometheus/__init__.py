@@ -71,7 +71,11 @@ class Prometheus:
                     (home / name).write_text(json.dumps([{"targets": asked}]))
         (home / "prometheus.yml").write_text(yaml.safe_dump(config))
         self.url = f"http://{HOST}:{port}"
-        argv: list[str | Path] = [program.path, f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}"]
+        argv: list[str | Path] = [
+            program.path,
+            f"--config.file={home / 'prometheus.yml'}",
+            f"--storage.tsdb.path={home / 'data'}",
+        ]
         argv += [f"--web.listen-address={HOST}:{port}", "--storage.tsdb.retention.size=256MB", "--log.level=warn"]
         stack.start("prometheus", argv, env=program.env, ready=f"{self.url}/-/ready")
 
