@@ -129,6 +129,25 @@ def test_telemetry_arrives_once_and_is_let_go(pool: PoolEnd, workers: Make) -> N
     until(lambda: worker.postbox.waiting() == 0, "them to be let go", 60)
 
 
+def test_telemetry_waits_in_the_broker_for_whoever_leads_next(pool: PoolEnd, workers: Make) -> None:
+    worker = workers().start().connected()
+    assert pool.bridge is not None
+    until(lambda: pool.bridge and worker.wallet in pool.bridge._online, "the bridge to have subscribed")
+    pool.resign()
+    samples = [Sample(at=900 * n, soc=0.25) for n in range(4)]
+    worker.journal.energy_kept({}, samples=samples)
+    until(lambda: worker.postbox.waiting() == 0, "the broker to have them", 90)
+    with pool.database.read() as db:
+        assert telemetry.latest(db, worker.wallet) is None
+    pool.lead()
+
+    def recorded() -> list[Sample]:
+        with pool.database.read() as db:
+            return telemetry.day(db, worker.wallet, 0)
+
+    until(lambda: recorded() == samples, "the next leader to have them", 60)
+
+
 def test_a_worker_reaches_its_own_topics_alone(pool: PoolEnd, broker: TheBroker, workers: Make) -> None:
     one, other = workers(), workers()
     bad = Client(broker, user_of(one.wallet), "guessed")
