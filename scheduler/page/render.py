@@ -7,16 +7,19 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter, to_thread
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
 from scheduler.page.formats import FILTERS
 from scheduler.web import HttpError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 #: Nothing but our own files is loaded or run, no page is framed, no form goes elsewhere.
 POLICY = "; ".join(
@@ -49,14 +52,24 @@ class Renderer:
     """Makes pages. For the server's event loop, but for `html`, which any thread may call."""
 
     def __init__(self) -> None:
-        self._templates = Environment(
-            loader=PackageLoader("scheduler.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True,
-        )  # fmt: skip
-        self._templates.filters.update(FILTERS)
         self._limiter = CapacityLimiter(THREADS)
         self._kept: OrderedDict[tuple[str, ...], tuple[float, bytes]] = OrderedDict()
         self._making: dict[tuple[str, ...], asyncio.Task[bytes]] = {}
+
+    @cached_property
+    def _templates(self) -> Environment:
+        """Made when the first page is asked for: who never looks does not pay its 6 MB."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        made = Environment(
+            loader=PackageLoader("scheduler.page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        made.filters.update(FILTERS)
+        return made
 
     def html(self, name: str, **values: Any) -> bytes:
         """A template filled in."""
