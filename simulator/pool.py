@@ -24,7 +24,7 @@ from simulator.orders import Order
 from simulator.scenario import Terms
 
 #: Who waits while tasks wait is looked at again after so long, and twice as long each time in vain. Seconds.
-_AGAIN_S, _LONGEST_AGAIN_S = 15.0, 600.0
+_AGAIN_S, _LONGEST_AGAIN_S = 3.0, 600.0
 #: A task that is over is remembered for so long, for what its workers still report.
 _REMEMBERED_S = 7200.0
 _RICH = 2**256

@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.fleet import simulation
 from ops.console import ROOT
-from simulator.__main__ import with_plan
+from simulator.command import with_plan
 from simulator.scenario import load
 from simulator.world import World
 
@@ -46,8 +47,8 @@ def test_a_fleet_lives_through_weeks():
 def test_a_month_of_winter_is_harder_than_one_of_summer():
     served = []
     for start in ("2001-12-01T00:00", "2001-06-01T00:00"):
-        machine = {"panel_wp": 25, "battery_wh": 100}
-        world = World(load(None, {"workers": 8, "days": 10, "start": start, "machine": machine}))
+        machine = {"panel_wp": 15, "battery_wh": 60}
+        world = World(load(None, {"workers": 4, "days": 6, "start": start, "machine": machine}))
         world.run()
         served.append(world.result())
     winter, summer = served
@@ -58,7 +59,8 @@ def test_a_month_of_winter_is_harder_than_one_of_summer():
 def test_ctrl_c_ends_the_command():
     words = ["--workers", "300", "--days", "60"]
     process = subprocess.Popen([*PEW, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    time.sleep(8)
+    while psutil.Process(process.pid).cpu_times().user < 4.0:  # it is loaded, and at work
+        time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from poco.errors import BadInputError
 from simulator import orders, skies
-from simulator.__main__ import main, parser, scenario_of
+from simulator.__main__ import main
+from simulator.command import parser, scenario_of
 from simulator.scenario import CATEGORIES, DEFAULT_RECORD, load
 from simulator.search import Trial, least_of, smallest
 from tests.docs_run import pages
