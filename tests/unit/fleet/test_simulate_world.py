@@ -103,6 +103,6 @@ def test_a_board_without_power_does_nothing(hard):
 
 def test_the_same_seed_gives_the_same_and_sharing_changes_nothing():
     """Forecasts and clear skies are computed by each worker for itself, or once for all."""
-    small = {"workers": 6, "days": 0.4, "start": "2001-12-10T08:00"}
+    small = {"workers": 6, "days": 0.25, "start": "2001-12-10T08:00"}
     result = lived(small).result()
     assert lived(small, share=False).result() == result
