@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import threading
 import time
@@ -38,6 +39,8 @@ GAS_LIMITS = {
 
 #: How often the wallet's count is read for a lease without a receipt.
 COUNT_SECONDS = 2.0
+#: How often what is urgent is sent again until it is mined, whatever the node says of it.
+RESEND_SECONDS = 3.0
 _NONCE_USED = re.compile(r"nonce.*(too low|expected|already)|correct nonce|already (known|imported)|underpriced", re.I)
 
 
@@ -71,6 +74,7 @@ class Sender:
         self._unnamed = itertools.count()
         self._missing: dict[tuple[str, int], int] = {}
         self._counted: dict[tuple[str, int], float] = {}
+        self._resent: dict[tuple[str, int], float] = {}
 
     def gas_price(self) -> int:
         """Wei that a unit of gas may cost now, at most.
@@ -153,12 +157,16 @@ class Sender:
             RevertedError: mined and failed.
             TakenError: the nonce went to a transaction of somebody else.
         """
-        found = self._mined(lease)
         key, now = (lease.step, lease.nonce), time.monotonic()
+        if urgent and self._clock() - lease.last.at >= RESEND_SECONDS <= now - self._resent.get(key, -math.inf):
+            # where a node answers for moments only, one request that gets through is enough
+            self.broadcast(Prepared(lease.last.tx_hash, lease.last.raw))
+            self._resent[key] = now
+        found = self._mined(lease)
         if found is None and now - self._counted.get(key, now - COUNT_SECONDS) < COUNT_SECONDS:
             return None
-        self._counted[key] = now
         sight, found = self._sight(lease, found)
+        self._counted[key] = now
         rules = self.chain.settings
         verdict = nonces.judge(
             lease,

@@ -23,7 +23,7 @@ from worker.runner.errors import RunError
 from worker.runner.folders import TaskFolder
 from worker.runner.protocol import Runner
 from worker.shortcut import Delivery, UsualWayError
-from worker.table import What
+from worker.table import Stage, What
 from worker.transport import while_wanted
 
 #: Codes of failures that may pass by themselves.
@@ -51,7 +51,8 @@ def persist(
     Args:
         committed: whether something was sent that must be followed to its end, whatever `stop` says.
     """
-    pauses = Backoff(0.5, 30)
+    # a stake waits for its reveal: a chain that answers now and then must be met while it does
+    pauses = Backoff(0.5, 2 if replicate.stage is Stage.REVEALING else 30)
     while True:
         try:
             return call()

@@ -118,6 +118,22 @@ def test_a_node_without_past_states_is_sent_what_it_lost(anvil: Anvil) -> None:
         assert not chain.endpoints.status()[0]["trouble"]
 
 
+def test_what_is_urgent_is_sent_again_to_a_node_that_answers_little(anvil: Anvil) -> None:
+    with anvil.flaky(1) as (node,):
+        chain, wallet, now = anvil.chain(node.url), anvil.wallet(), [1000.0]
+        node.faults.swallow = True
+        sender = Sender(chain, wallet, clock=lambda: now[0])
+        lease = sender.begin(anvil.approve(chain, 1), step="reveal")
+        node.change(swallow=False, drop=1.0, only=["eth_getTransactionReceipt", "eth_getTransactionCount"])
+        with pytest.raises(ChainUnreachableError):
+            sender.look(lease, urgent=True)
+        assert anvil.sent(wallet) == 0
+        now[0] += 3
+        with pytest.raises(ChainUnreachableError):
+            sender.look(lease, urgent=True)
+        assert anvil.sent(wallet) == 1
+
+
 def test_a_block_taken_back_before_it_is_deep_enough_is_no_receipt(anvil: Anvil) -> None:
     chain, wallet = anvil.chain(anvil.url, confirmations=3), anvil.wallet()
     sender = Sender(chain, wallet)

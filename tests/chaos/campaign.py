@@ -191,11 +191,10 @@ class Round:
                     continue
                 name, who = hit
                 if who == "node":
-                    with self.world.node_guard:
-                        self.world.node.kill()
+                    if not self.world.node_rested:
                         daemon.go_on()
-                        time.sleep(self.world.random.uniform(0.2, 1.0))
-                        self.world.node.start()
+                        continue
+                    self.world.restart_node(away=self.world.random.uniform(0.2, 1.0), meanwhile=daemon.go_on)
                 self.totals.wanted.discard((name, who))
                 self._count(Fault(f"kill-{'node' if who == 'node' else daemon.role}-at-state", daemon.name), name)
                 resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), None

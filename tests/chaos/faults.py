@@ -49,14 +49,16 @@ def kill_scheduler(world: World) -> Fault | None:
     return Fault("kill-scheduler", "scheduler") if settled and world.kill("scheduler") else None
 
 
-def kill_node(world: World) -> Fault:
+def kill_node(world: World) -> Fault | None:
+    if not world.node_rested:
+        return None
     away = _long(world, AWAY)
     world.restart_node(away=away)
     return Fault("kill-node", "chain", f"away {away} s")
 
 
 def kill_node_lossy(world: World) -> Fault | None:
-    if not isinstance(world.node, Anvil):
+    if not isinstance(world.node, Anvil) or not world.node_rested:
         return None
     away, lost = _long(world, AWAY), world.random.randint(1, CONFIRMATIONS - 1)
     world.restart_node(lost, away)
@@ -94,12 +96,8 @@ def pause_process(world: World) -> Fault | None:
 
 def pause_node(world: World) -> Fault | None:
     seconds = _long(world)
-    with world.node_guard:
-        if not world.signal("chain", 19):
-            return None
-        time.sleep(seconds)
-        world.signal("chain", 18)
-    return Fault("pause-node", "chain", f"{seconds} s")
+    done = world.node_rested and world.pause_node(seconds)
+    return Fault("pause-node", "chain", f"{seconds} s") if done else None
 
 
 def reorganise(world: World) -> Fault | None:

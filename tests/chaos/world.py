@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -47,6 +48,8 @@ POOL_STAKE = 2000 * RLC
 REQUESTER_STAKE = 20_000 * RLC
 #: ports that a world may use
 PORTS = 40
+#: The node is left alone for so long after it has come back.
+NODE_REST_SECONDS = 6.0
 #: the category of tasks whose final deadline is waited for: ten times as long
 SHORT_SECONDS = 8
 #: silence after which the scheduler gives a worker up
@@ -93,6 +96,7 @@ class World:
         self.node: Anvil | Ganache = NODES[self.kind](self.stack, self.ports, self.folder / "chain")
         #: held by whoever does something to the node
         self.node_guard = threading.RLock()
+        self._node_since = time.monotonic()
         self._over = threading.Event()
         self._guard = threading.RLock()
 
@@ -279,12 +283,31 @@ class World:
             os.kill(process.pid, number)
             return True
 
-    def restart_node(self, lost_blocks: int = 0, away: float = 0.5) -> None:
+    @property
+    def node_rested(self) -> bool:
+        """Whether the node may be hit again: where it is away most of the time nobody could reveal in time."""
+        return time.monotonic() - self._node_since >= NODE_REST_SECONDS
+
+    def restart_node(
+        self, lost_blocks: int = 0, away: float = 0.5, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """kill -9 of the chain's node, and its return."""
         with self.node_guard:
             self.node.kill(lost_blocks)
+            meanwhile()
             time.sleep(away)
             self.node.start()
+            self._node_since = time.monotonic()
+
+    def pause_node(self, seconds: float) -> bool:
+        """SIGSTOP to the chain's node for so long; False where it does not run."""
+        with self.node_guard:
+            if not self.signal("chain", 19):
+                return False
+            time.sleep(seconds)
+            self.signal("chain", 18)
+            self._node_since = time.monotonic()
+        return True
 
     def heal(self) -> None:
         """No fault lasts beyond this."""
