@@ -16,8 +16,10 @@ from sdk.fleet.state import State
 def of_device(fleet: Fleet, state: State, release: Release, name: str) -> dict[str, Any]:
     """Variables of the roles for one device; nothing in them is secret."""
     host, device = fleet.hosts[name], state.kept.devices.get(name)
-    locks = [LOCK, SENSORS_LOCK] if host.power is not None or "sensors" in host.settings else [LOCK]
     settings = worker_settings(fleet, name)
+    # what speaks to meters, cameras and brokers has packages of its own
+    more = host.power is not None or not settings.keys().isdisjoint({"sensors", "messaging"})
+    locks = [LOCK, SENSORS_LOCK] if more else [LOCK]
     found: dict[str, Any] = {
         "pew_name": name,
         "pew_config": settings,

@@ -15,7 +15,7 @@ import yaml
 from chain import wallet
 from ops.console import ROOT
 from poco.errors import BadInputError
-from sdk.fleet import reach, release
+from sdk.fleet import inventory, reach, release, variables
 from sdk.fleet.playbook import HostOutcome, read
 from sdk.fleet.state import Device, State
 from worker.identity import ensure_wallet
@@ -48,6 +48,20 @@ def test_a_release_is_its_content(tmp_path: Path) -> None:
     other = release.build(root, tmp_path / "b")
     assert other.digest != one.digest
     assert release.venv_name(other, [release.LOCK]) == release.venv_name(one, [release.LOCK]), "same packages"
+
+
+def test_a_device_with_a_broker_has_what_speaks_to_it(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "root")
+    made = release.build(root, tmp_path / "a")
+    pool = "0x4e39aB2E570d38DCe002B1473f7646f776F1027b"
+    addresses = dict.fromkeys(("hub", "RLC", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry"), pool)
+    (tmp_path / "deployment.json").write_text(json.dumps({"network": "x", "chain_id": 1, "block": 0, "contracts": addresses}))
+    text = f'pool: "{pool}"\nscheduler: https://pool.example\ndeployment: deployment.json\nrpc_urls: [http://127.0.0.1:1]\n'
+    hosts = "hosts:\n  plain: {address: 10.0.0.1}\n  chatty: {address: 10.0.0.2, settings: {messaging: {}}}\n"
+    fleet = inventory.parse(text + hosts, tmp_path / "fleet.yaml")
+    state = State(tmp_path / "fleet.yaml")
+    locks = {name: variables.of_device(fleet, state, made, name)["pew_locks"] for name in fleet.hosts}
+    assert locks == {"plain": [release.LOCK], "chatty": [release.LOCK, release.SENSORS_LOCK]}
 
 
 def test_no_checkout_no_release(tmp_path: Path) -> None:
