@@ -55,7 +55,9 @@ def test_a_device_with_a_broker_has_what_speaks_to_it(tmp_path: Path) -> None:
     made = release.build(root, tmp_path / "a")
     pool = "0x4e39aB2E570d38DCe002B1473f7646f776F1027b"
     addresses = dict.fromkeys(("hub", "RLC", "AppRegistry", "DatasetRegistry", "WorkerpoolRegistry"), pool)
-    (tmp_path / "deployment.json").write_text(json.dumps({"network": "x", "chain_id": 1, "block": 0, "contracts": addresses}))
+    (tmp_path / "deployment.json").write_text(
+        json.dumps({"network": "x", "chain_id": 1, "block": 0, "contracts": addresses})
+    )
     text = f'pool: "{pool}"\nscheduler: https://pool.example\ndeployment: deployment.json\nrpc_urls: [http://127.0.0.1:1]\n'
     hosts = "hosts:\n  plain: {address: 10.0.0.1}\n  chatty: {address: 10.0.0.2, settings: {messaging: {}}}\n"
     fleet = inventory.parse(text + hosts, tmp_path / "fleet.yaml")
