@@ -306,8 +306,13 @@ class PoolChain:
             call = self.chain.hub.functions.reveal(to_bytes(task_id), to_bytes(digest))
             return self.send(task_id, "reveal", call).tx_hash
         except RevertedError as error:
-            if self.chain.contribution(task_id, self.me).status is ContributionStatus.PROVED:
+            task, mine = self.chain.task(task_id), self.chain.contribution(task_id, self.me).status
+            if mine is ContributionStatus.PROVED:
                 return error.tx_hash
+            in_time = task.status is ChainTaskStatus.REVEALING and self.chain.block()[2] < task.reveal_deadline
+            if mine is ContributionStatus.CONTRIBUTED and (in_time or task.status is ChainTaskStatus.ACTIVE):
+                # a reorganisation may have mined it again before the consensus
+                raise ChainUnreachableError(f"{error.message}, and there is time", hint="it is sent again") from None
             raise RefusalError(Cause.REVEAL_TIMEOUT, error.message, error.hint) from None
 
     def look(self, replicate: Replicate) -> What:

@@ -12,7 +12,7 @@ import pytest
 
 from chain import wallet as keystores
 from chain.client import Chain, ChainUnreachableError
-from chain.transactions import Sender
+from chain.transactions import GAS_LIMITS, Sender
 from chain.wallet import Wallet
 from poco import ids
 from poco.errors import Cause, PewError
@@ -132,6 +132,23 @@ def test_contribute_and_reveal_count_once_however_often_they_are_done(net: Net, 
     assert net.chain.web3.eth.get_transaction_count(one.wallet.address) == 3
     with pytest.raises(RefusalError, match="another result"):
         one.chain.contribute(replicate.model_copy(update={"digest": OTHER}), never)
+
+
+def test_a_reveal_that_was_mined_at_a_bad_moment_is_made_anew(
+    net: Net, actor: Callable[..., Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reorganisation may mine it again before the consensus: it fails then, and there is time left."""
+    one = actor()
+    one.chain.stand_in()
+    replicate = one.replicate(net.deal("x").id)
+    one.chain.contribute(replicate, never)
+    with monkeypatch.context() as short:
+        short.setitem(GAS_LIMITS, "reveal", 28_000)  # it fails on chain, and not when it is tried out
+        with pytest.raises(ChainUnreachableError, match="there is time"):
+            one.chain.reveal(replicate)
+    assert [sent.state for sent in one.journal.sent(replicate.task_id, "reveal")] == ["REVERTED"]
+    assert one.chain.reveal(replicate) is not None
+    assert one.chain.look(replicate) is What.SEEN_PROVED
 
 
 def test_a_clock_that_is_fast_costs_no_stake(
