@@ -54,8 +54,8 @@ class Line:
             while True:
                 request = await _message(reader)
                 upstream = await self._exchange(request, writer, upstream)
-        except (CutError, OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-            pass
+        except (CutError, OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # cancelled by `Lines.close` alone
         finally:
             self.clients.discard(writer)
             for one in (writer, upstream[1] if upstream else None):
