@@ -231,25 +231,36 @@ def joined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def added(text: str, path: Path, name: str, host: dict[str, Any]) -> str:
-    """The file's text with one more host at its end, everything else as it is, comments too.
+    """The file's text with one more host after the others, everything else as it is, comments too.
 
     Raises:
-        BadInputError: the name is taken or wrong, `hosts` is not the last section, or the host is wrong.
+        BadInputError: the name is taken or wrong, `hosts` is not written a host a line, or the host is wrong.
     """
     before = parse(text, path)
     if name in before.hosts:
         raise BadInputError(f"{name} is in {path} already", hint="edit it there, or choose another name")
     kept = re.sub(r"(?m)^hosts:[ \t]*\{[ \t]*\}[ \t]*$", "hosts:", text.rstrip() + "\n")
     said = yaml.safe_dump(host, default_flow_style=True, sort_keys=False, width=10_000).strip()
-    new = f"{kept}  {name}: {said}\n"
+    lines = kept.splitlines(keepends=True)
+    lines.insert(_end_of_hosts(lines), f"  {name}: {said}\n")
+    new = "".join(lines)
     write = f"write the host into {path} yourself: {name}: {said}"
     try:
         after = parse(new, path).hosts
     except BadInputError as error:
         raise BadInputError(f"{name} cannot be added: {error.message}", hint=write) from None
     if {key: after.get(key) for key in before.hosts} != before.hosts or name not in after:
-        raise BadInputError(f"`hosts` is not the last section of {path}", hint=write)
+        raise BadInputError(f"`hosts` of {path} is not written a host a line", hint=write)
     return new
+
+
+def _end_of_hosts(lines: list[str]) -> int:
+    """The line before which a host is added: comments above the next section are that section's."""
+    begin = next((n for n, line in enumerate(lines) if line.startswith("hosts:")), len(lines) - 1)
+    end = next((n for n in range(begin + 1, len(lines)) if re.match(r"[^\s#]", lines[n])), len(lines))
+    while end > begin + 1 and (not lines[end - 1].strip() or lines[end - 1].startswith("#")):
+        end -= 1
+    return end
 
 
 def removed(text: str, path: Path, name: str) -> str:

@@ -126,9 +126,15 @@ def test_a_device_of_several_lines_is_removed_whole() -> None:
     assert "roof-5" in inventory.parse(inventory.added(last, PATH, "roof-5", {"address": "h"}), PATH).hosts
 
 
+def test_a_host_is_added_before_the_sections_below() -> None:
+    below = "\n# how upgrades roll\nupgrade: {share: 3}\n"
+    text = inventory.added(TEXT + below, PATH, "roof-3", {"address": "10.0.0.3"})
+    assert text == TEXT + "  roof-3: {address: 10.0.0.3}\n" + below
+
+
 def test_a_file_that_cannot_be_edited_says_what_to_write() -> None:
-    text = TEXT + "upgrade: {share: 3}\n"
-    with pytest.raises(BadInputError, match=r"cannot be added|last section") as caught:
+    text = TEXT[: TEXT.index("hosts:")] + "hosts: {roof-1: {address: 10.0.0.1}}\n"
+    with pytest.raises(BadInputError, match=r"cannot be added|a host a line") as caught:
         inventory.added(text, PATH, "roof-3", {"address": "10.0.0.3"})
     assert "roof-3: {address: 10.0.0.3}" in caught.value.hint
 
