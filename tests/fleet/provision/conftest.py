@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,12 @@ def roofs(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ro
     registry = start_registry(stack, free_port(), stack.run_dir / "registry").removeprefix("http://")
     folder = tmp_path_factory.mktemp("fleet")
     around, keys = tmp_path_factory.mktemp("net"), tmp_path_factory.mktemp("devices")
-    with (
-        network(chain, registry, around) as net,
-        scheduling(net, around / "scheduler", unknown_after=8, lost_after=20) as scheduler,
-        devices(keys, sunshine(), *NAMES) as made,
-    ):
+    with ExitStack() as opened:
+        net = opened.enter_context(network(chain, registry, around))
         operator = net.actor("operator", 1000 * RLC, 100 * 10**18)
+        settings = {"unknown_after": 8, "lost_after": 20, "operators": [operator.address]}
+        scheduler = opened.enter_context(scheduling(net, around / "scheduler", **settings))
+        made = opened.enter_context(devices(keys, sunshine(), *NAMES))
         keystore = next(path for path in around.glob("operator*.json"))
         (folder / "operator.json").write_text(keystore.read_text())
         (folder / "operator.password").write_text("a password\n")
