@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
@@ -98,8 +97,8 @@ def router(enrolments: Enrolments, operators: Sessions, now: Callable[[], int]) 
     def enrol(body: Enrolment) -> Enrolled:
         return enrolments.take(body, now())
 
-    @calls.get("/fleet/enrolments")
-    def listed(_operator: Annotated[str, Depends(operator_of)]) -> list[Enrolled]:
+    @calls.get("/fleet/enrolments", dependencies=[Depends(operator_of)])
+    def listed() -> list[Enrolled]:
         return enrolments.listed()
 
     return calls

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from chain.wallet import Wallet
 from poco.enrolment import LONGEST_SECONDS, Enrolled, Enrolment, Token, enrolment_typed_data, parse_token
 from poco.enrolment import token_typed_data as typed
 from poco.errors import BadInputError
-from scheduler.enrolments import Enrolments
+from poco.wire import LoginRequest, operator_login_typed_data
+from scheduler import operators, web
+from scheduler.enrolments import Enrolments, router
+from scheduler.store import Store
 from scheduler.web import HttpError
 
 CHAIN, POOL, NOW = 1337, "0x4e39aB2E570d38DCe002B1473f7646f776F1027b", 1_000_000
@@ -112,3 +117,22 @@ def test_messages_refuse_what_they_do_not_know() -> None:
         Enrolment.model_validate({**body, "more": 1})
     with pytest.raises(ValueError, match="wallet"):
         Enrolled.model_validate({"name": "x", "wallet": "0x12", "operator": POOL, "token": "0x" + "00" * 32, "at": 1})
+
+
+def test_who_has_joined_is_told_to_operators_alone(enrolments: Enrolments, tmp_path: Path) -> None:
+    logins = operators.sessions(Store(tmp_path / "db"), CHAIN, POOL, [], OPERATOR.address)
+    app = FastAPI()
+    web.install(app)
+    app.include_router(router(enrolments, logins, lambda: NOW))
+    client = TestClient(app)
+    joined = client.post("/enrol", json=joining(token()).model_dump())
+    assert joined.status_code == 200
+    for path in ("/fleet/enrolments", "/fleet/enrolments?_operator=anybody"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers={"Authorization": "Bearer nobody"}).status_code == 401
+    asked = logins.challenge(OPERATOR.address, NOW)
+    challenge = operator_login_typed_data(CHAIN, POOL, OPERATOR.address, asked.nonce, asked.expires)
+    body = {"wallet": OPERATOR.address, **asked.model_dump(), "signature": OPERATOR.sign_typed(challenge)}
+    session = logins.login(LoginRequest.model_validate(body), NOW)
+    told = client.get("/fleet/enrolments", headers={"Authorization": f"Bearer {session.token}"})
+    assert told.json() == [joined.json()]
