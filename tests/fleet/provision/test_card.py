@@ -30,6 +30,7 @@ def first_boot(device: Device, user_data: str) -> None:
 def test_a_card_joins_by_its_token(roofs: Roofs, tmp_path_factory: pytest.TempPathFactory) -> None:
     port = free_port()
     served = roofs.folder / "fleet.state" / "pull.git"
+    before = roofs.file.read_text()
     roofs.change(pull={"url": f"http://127.0.0.1:{port}/"})
     card = tmp_path_factory.mktemp("card")
     roofs.pew("add", "shed-1", "--card", str(card / "bootfs"))
@@ -54,3 +55,4 @@ def test_a_card_joins_by_its_token(roofs: Roofs, tmp_path_factory: pytest.TempPa
             until(lambda: roofs.worker("shed-1")["presence"] == "WAITING", 90)
         finally:
             serving.terminate()
+            roofs.file.write_text(before)
