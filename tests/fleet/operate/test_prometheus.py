@@ -24,6 +24,7 @@ BUSY, DOOMED, METERED = 6, 6, 7
 UNKNOWN_AFTER, LOST_AFTER = 8, 20
 #: Said of what need not have happened in a test; the metric itself must be there all the same.
 QUIET = {"Why", "annotations"}
+DEATHS = {"PewWorkerLost", "PewSchedulerDown", "PewNoLeader", "PewTasksFail"}
 
 
 def test_rules_are_valid_and_fire_when_they_should() -> None:
@@ -60,9 +61,6 @@ def tell(cluster: Cluster) -> None:
     body = {"presence": "ASLEEP", "resume_at": resume, "free_slots": 0, "acked": 0, "energy": meter, "wait_seconds": 0}
     answer = http.post(f"{url}/poll", json={**body, "telemetry": [quarter]}, timeout=10)
     assert answer.status_code == 200, answer.text
-
-
-DEATHS = {"PewWorkerLost", "PewSchedulerDown", "PewNoLeader", "PewTasksFail"}
 
 
 def test_alerts_fire_for_what_dies_and_the_dashboard_shows_it(watched: tuple[Cluster, Prometheus]) -> None:
