@@ -24,11 +24,12 @@ from benchmarks.energy.contest import (
     Site,
     System,
 )
+from simulator.sharing import SharedPlanner
 from worker.energy import Action, GateConfig, Market, Offer, PowerReading
 from worker.energy.forecast import Forecaster
 from worker.energy.gate import Gate
 from worker.energy.panel import Panel
-from worker.energy.planner import Planner, Table
+from worker.energy.planner import Table
 
 NAME = "gate"
 TOKEN_NRLC = 1_000_000
@@ -50,7 +51,6 @@ CONFIG = GateConfig(
     overrun=1.6,
     market=MARKET,
 )
-_KEPT_TABLES = 64
 _UP_S = 60  # a woken worker has listened after so long
 
 
@@ -74,30 +74,6 @@ def panel_of(site: Site, peak_w: float) -> SitePanel:
     return SitePanel(
         peak_w, site.latitude, site.longitude, abs(site.latitude), 180.0, start=site.start, clear_w=clear_w
     )
-
-
-class SharedPlanner(Planner):
-    """Takes the tables of a day from another lane whose plans were made from the same, all days before included."""
-
-    def share(self, tables: dict[int, tuple[Table, Table]]) -> SharedPlanner:
-        self._tables, self._past = tables, 0
-        return self
-
-    def _begin(self, day: int) -> None:
-        super()._begin(day)
-        book, season = self.book, self._season
-        weather = (*self._sun_wh, *self._cold, *self._tau, season.next_day(0.0), self._sensing, self._wear)
-        self._past = hash((self._past, day, weather, self._arrival, book.nrlc_per_h, book.spread, *book.tasks))
-        if self._past in self._tables:
-            self._tomorrow, self._table = self._tables[self._past]
-            self._rounds_left = 0
-
-    def work(self, at: float) -> None:
-        super().work(at)
-        if self._table is not None and self._tomorrow is not None and not self._rounds_left:
-            self._tables[self._past] = (self._tomorrow, self._table)
-            while len(self._tables) > _KEPT_TABLES:
-                del self._tables[next(iter(self._tables))]
 
 
 class Gates:
