@@ -341,7 +341,7 @@ class Sender:
 
     def _end(self, lease: Lease, ended: Ended) -> None:
         self.book.end(lease, ended)
-        for known in (self._missing, self._counted):
+        for known in (self._missing, self._counted, self._resent):
             known.pop((lease.step, lease.nonce), None)
 
     def _receipt(self, raw: Mapping[str, Any]) -> Receipt:
