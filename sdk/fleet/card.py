@@ -9,8 +9,8 @@ from pathlib import Path
 from chain.wallet import Wallet
 from poco.enrolment import LONGEST_SECONDS, Enrolled, Token, token_typed_data
 from poco.errors import BadInputError, PewError
-from poco.wire import Challenge, Session, operator_login_typed_data
 from sdk.fleet.inventory import Fleet
+from sdk.fleet.session import log_in
 from sdk.fleet.signing import allowed_signers
 from sdk.fleet.state import State
 from sdk.fleet.state import Token as KeptToken
@@ -78,16 +78,10 @@ def admitted(fleet: Fleet, state: State, operator: Wallet) -> dict[str, str]:
         PewError: the scheduler does not answer, or does not take the operator.
     """
     service = service_of(fleet.scheduler)
+    bearer = log_in(service, operator)
     try:
-        config = service.get("/config")
-        chain_id, pool = int(config["chain_id"]), str(config["workerpool"])
-        asked = Challenge.model_validate(service.send("POST", "/operators/challenge", {"wallet": operator.address}))
-        typed = operator_login_typed_data(chain_id, pool, operator.address, asked.nonce, asked.expires)
-        answer = {"wallet": operator.address, **asked.model_dump(), "signature": operator.sign_typed(typed)}
-        session = Session.model_validate(service.send("POST", "/operators/login", answer))
-        bearer = {"Authorization": f"Bearer {session.token}"}
         found = [Enrolled.model_validate(one) for one in service.get("/fleet/enrolments", headers=bearer)]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, TypeError):
         raise PewError(f"{service.url} is no scheduler", hint="check `scheduler` in the fleet's file") from None
     tokens = {kept.hash: name for name, kept in state.kept.tokens.items()}
     return {tokens[one.token]: one.wallet for one in found if one.token in tokens}
