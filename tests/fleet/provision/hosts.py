@@ -36,6 +36,8 @@ MASKED = (
     "apt-daily-upgrade.timer",
 )  # fmt: skip
 IMAGE = "pew-test/device"
+#: of the devices' pip: the packages of one are there for the next
+_PIP_CACHE = "/var/cache/pip"
 
 
 def ensure_system() -> Path:
@@ -130,12 +132,12 @@ def devices(folder: Path, sun: Path, *names: str) -> Iterator[dict[str, Device]]
 
 def _start(image: str, name: str, folder: Path, sun: Path) -> Device:
     pip, paths = _pip_settings()
-    (folder / "pip.conf").write_text(pip)
+    (folder / "pip.conf").write_text(f"{pip.rstrip()}\ncache-dir = {_PIP_CACHE}\n")
     cache = folder / "pip-cache"
     cache.mkdir(exist_ok=True)
     mounts = [
         f"{folder / 'pip.conf'}:/etc/pip.conf:ro",
-        f"{cache}:/root/.cache/pip",
+        f"{cache}:{_PIP_CACHE}",
         f"{sun}:/usr/local/share/sun.csv:ro",
     ]
     mounts += [f"{path}:{path}:ro" for path in paths]
