@@ -144,17 +144,17 @@ class Process:
 
     def feed(self, tasks: int) -> None:
         """Keep the pool in tasks until there were so many."""
-        while True:
+        with self.engine.store.read() as db:
+            made = db.scalar(select(func.count()).select_from(t.tasks)) or 0
+        while made < tasks:
             with self.engine.store.read() as db:
-                made = db.scalar(select(func.count()).select_from(t.tasks)) or 0
                 wanted = db.scalar(select(func.count()).select_from(t.tasks).where(t.tasks.c.wanted)) or 0
             count = min(AHEAD - wanted, tasks - made)
-            if made >= tasks:
-                return
             if count > 0:
                 new = [replace(TERMS.task(made + n), status=TaskStatus.INITIALIZED) for n in range(count)]
                 with self.engine.store.write() as db:
                     store.add_tasks(db, new, self.engine.now())
+                made += count
                 fresh = Wake(tasks=frozenset(task.id for task in new), lease=True)
                 self.engine.heard(fresh)
                 if self.engine.elsewhere is not None:
