@@ -8,7 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 from eth_abi.abi import decode
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
+from eth_abi.registry import BaseEquals
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
+from web3._utils.abi import build_strict_registry
 
 from poco.hexes import address, to_hex
 
@@ -34,6 +38,22 @@ TASK_EVENTS = (
     "TaskFinalize",
     "TaskClaimed",
 )
+
+
+class _Text(StringDecoder):
+    """Strangers write it, in any bytes: those that are no UTF-8 become U+FFFD, as in every other client."""
+
+    def __init__(self) -> None:
+        super().__init__(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+
+
+@cache
+def codec() -> ABICodec:
+    """web3's own, which reads every text that can stand on chain."""
+    registry = build_strict_registry()
+    registry.unregister_decoder("string")
+    registry.register_decoder(BaseEquals("string"), _Text, label="string")  # type: ignore[no-untyped-call]
+    return ABICodec(registry)
 
 
 @cache

@@ -57,6 +57,7 @@ class Chain:
         self.log: Callable[..., None] = log or (lambda *_, **__: None)
         self.endpoints = Endpoints(urls, deployment.chain_id, self.settings, self.log)
         self.web3 = Web3(self.endpoints)
+        self.web3.codec = abi.codec()
         self.hub = self.contract("hub", deployment.hub)
 
     @cached_property

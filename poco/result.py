@@ -158,13 +158,13 @@ def on_chain_link(cid: str) -> bytes:
 
 
 def on_chain_location(results: bytes) -> str | None:
-    """The location in a finished task's `results`, or None where there is none."""
+    """The location in a finished task's `results`, which a worker may have written: None where there is none."""
     try:
         data = json.loads(results.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    location = data.get("location") if isinstance(data, dict) else None
-    return location if isinstance(location, str) and data.get("storage") == "ipfs" else None
+    location = data.get("location") if isinstance(data, dict) and data.get("storage") == "ipfs" else None
+    return location if isinstance(location, str) and location.isprintable() else None
 
 
 def cid_of(sha256: bytes) -> str:
