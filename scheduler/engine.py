@@ -34,12 +34,9 @@ from scheduler.tally import Tally
 #: How many tasks a round of the clock looks at, and how many of them share a transaction.
 BATCH = 500
 TOGETHER = 50
-#: All who wait are looked at again so often: stakes, retries and clocks change without an event.
-EVERYBODY_SECONDS = 3
+_NO_IMAGE = Cause.APP_IMAGE_PLATFORM_UNSUPPORTED
 #: A clock that shows so many seconds less than before was set back.
 SET_SECONDS = 5
-#: Between two rounds of leasing, seconds.
-LEASE_PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +141,12 @@ class Engine:
             return [m.Answer(Verdict.ABORT)] if isinstance(event, m.Reported) else []
         now = self.now()
         after, effects = core.step(task, event, now)
-        if after != task or isinstance(event, m.ClockSetBack):
+        # what is wanted of a task, and when it is due next, may be other than it was while the task is not
+        if after != task or isinstance(event, m.Tick | m.ClockSetBack):
             store.save_task(db, task, after, now)
         for effect in effects:
             self._perform(db, after, effect, now)
-        if isinstance(event, m.Reported) and event.cause is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED:
+        if isinstance(event, m.Reported) and event.cause is _NO_IMAGE and m.Answer(Verdict.OK) in effects:
             self._learn(db, task.app, event.worker, now)
         if after.status is not task.status:
             log("task", task=task_id, status=after.status.value)
@@ -347,53 +345,3 @@ _HELD = frozenset(
         R.RESULT_UPLOADING,
     }
 )
-
-
-class Clock(threading.Thread):
-    """Ticks twice a second, and leases whenever something has changed.
-
-    Args:
-        leading: the engine whose `tick` is due in this process; None while another process ticks.
-        ready: whether the chain has been read up to its end; nothing is leased before.
-    """
-
-    def __init__(self, engine: Engine, leading: Callable[[], Engine | None], ready: Callable[[], bool]) -> None:
-        super().__init__(name="clock", daemon=True)
-        self._engine = engine
-        self._leading = leading
-        self._ready = ready
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        ticked = flushed = looked = missed = 0.0
-        while not self._stopping.is_set():
-            self._engine.work_to_lease.wait(0.5)
-            self._engine.work_to_lease.clear()
-            try:
-                now = time.monotonic()
-                if now - ticked >= 0.5:
-                    ticked = now
-                    if (leading := self._leading()) is not None:
-                        leading.tick()
-                if now - missed >= forgotten.EVERY_SECONDS:
-                    missed = now
-                    self._engine.look_for_forgotten()
-                if now - flushed >= 2:
-                    flushed = now
-                    self._engine.flush()
-                if self._ready():
-                    again = now - looked >= EVERYBODY_SECONDS
-                    looked = now if again else looked
-                    if self._engine.leasing.lease(everybody=again):
-                        self._engine.work_to_lease.set()
-                # those who come meanwhile are looked at together, and leasing takes a third of the time at most
-                self._stopping.wait(max(LEASE_PAUSE, 2 * (time.monotonic() - now)))
-            except Exception as error:  # one bad round must not end the clock
-                log("clock_failed", level="error", error=repr(error))
-                self._stopping.wait(1)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._engine.work_to_lease.set()
-        self.join(10)
-        self._engine.flush()

@@ -25,9 +25,10 @@ from scheduler.api_market import MarketServices
 from scheduler.api_page import PageServices
 from scheduler.api_results import ResultServices
 from scheduler.broker import Broker
+from scheduler.clock import Clock
 from scheduler.config import Config
 from scheduler.config import load as load_config
-from scheduler.engine import Clock, Engine
+from scheduler.engine import Engine
 from scheduler.enrolments import Enrolments
 from scheduler.fleet_commands import Signer
 from scheduler.follower import Follower
