@@ -7,7 +7,7 @@ reports is held against `poco.states`. After every event `scheduler.rules.follow
 # ruff: noqa: ARG001 - the handlers of `step` share one signature
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from poco.states import ReplicateStatus as R
 from poco.wire import Verdict
 from scheduler import model as m
 from scheduler.model import Effect, Event, Replicate, Task
-from scheduler.rules import OPEN, follow, pending_weights, put, retry_after, tally_of
+from scheduler.rules import OPEN, counts, follow, pending_weights, put, retry_after, tally_of
 
 Outcome = tuple[Task, tuple[Effect, ...]]
 
@@ -58,9 +58,17 @@ _PROVEN = frozenset({R.CONTRIBUTED, R.REVEALED, R.RESULT_UPLOADED})
 
 def step(task: Task, event: Event, now: int) -> Outcome:
     """What becomes of a task, and what is to be done, when `event` happens at `now` (Unix seconds)."""
-    task, effects = take(task, event, now)
-    task, more = follow(task, now)
-    return task, (*effects, *more)
+    return steps(task, (event,), now)
+
+
+def steps(task: Task, events: Iterable[Event], now: int) -> Outcome:
+    """The same for events that are learned of together: the rules follow once, when all are known."""
+    effects: list[Effect] = []
+    for event in events:
+        task, more = take(task, event, now)
+        effects += more
+    task, rest = follow(task, now)
+    return task, (*effects, *rest)
 
 
 def take(task: Task, event: Event, now: int) -> Outcome:
@@ -115,7 +123,10 @@ def _consensus(task: Task, event: m.ConsensusReached, now: int) -> Outcome:
 def _revealed(task: Task, event: m.Revealed, now: int) -> Outcome:
     agreed = result_hash(task.id, event.digest)
     task, _ = _contributed(task, m.Contributed(event.worker, agreed), now)
-    task = replace(_forward(task, TaskStatus.CONSENSUS_REACHED), consensus=agreed, digest=event.digest)
+    # where the chain took blocks back, what was uploaded before may be another result
+    location = task.location if task.digest in {None, event.digest} else None
+    task = _forward(task, TaskStatus.CONSENSUS_REACHED)
+    task = replace(task, consensus=agreed, digest=event.digest, location=location)
     replicate = task.replicate(event.worker)
     if replicate is None or replicate.revealed or replicate.result_hash != agreed:
         return task, ()
@@ -145,19 +156,26 @@ def _claimed(task: Task, event: m.Claimed, now: int) -> Outcome:
 
 
 def _rolled_back(task: Task, event: m.RolledBack, now: int) -> Outcome:
-    """Back to what was known before the first event on chain; the events still there are applied again after this."""
+    """Back to what was known before the first event on chain; the events still there are applied again after this.
+
+    The digest stays with the result that was uploaded for it.
+    """
     replicates = []
     for r in task.replicates:
         known = r
         if r.result_hash is not None:
             known = replace(r, status=R.CONTRIBUTING, result_hash=None, rejected=False, revealed=False, closed=False)
         replicates.append(replace(known, told_reveal=False))
-    fresh = replace(task, status=TaskStatus.RECEIVED, consensus=None, digest=None, reveal_deadline=0, uploader=None)
-    return replace(fresh, sent=None, retry_at=now + 5, replicates=tuple(replicates)), ()
+    digest = task.digest if task.location is not None else None
+    fresh = replace(task, status=TaskStatus.RECEIVED, consensus=None, digest=digest, reveal_deadline=0, uploader=None)
+    recalled = () if task.sent is None else (m.Recall(task.sent, task.id),)
+    return replace(fresh, sent=None, retry_at=now + 5, replicates=tuple(replicates)), recalled
 
 
 def _leased(task: Task, event: m.Leased, now: int) -> Outcome:
     if not wants_worker(task, now) or not may_lease(task, event.worker, now):
+        return task, ()
+    if any(r.worker in event.kin and counts(r) for r in task.replicates):
         return task, ()
     before = task.replicate(event.worker)
     attempt = before.attempt + 1 if before else 1

@@ -133,14 +133,17 @@ class Engine:
         self.announce(effects)
         return effects
 
-    def apply_in(self, db: Connection, task_id: str, event: m.Event) -> list[m.Effect]:
-        """One event inside a transaction; call `announce` with the effects once that is committed."""
+    def apply_in(self, db: Connection, task_id: str, event: m.Event, *more: m.Event) -> list[m.Effect]:
+        """One event inside a transaction, or several that are learned of together.
+
+        Call `announce` with the effects once that is committed.
+        """
         # a task that another process is just giving to a worker need not be waited for
         task = store.lock_task(db, task_id, wait=not isinstance(event, m.Leased))
         if task is None:
             return [m.Answer(Verdict.ABORT)] if isinstance(event, m.Reported) else []
         now = self.now()
-        after, effects = core.step(task, event, now)
+        after, effects = core.steps(task, (event, *more), now)
         # what is wanted of a task, and when it is due next, may be other than it was while the task is not
         if after != task or isinstance(event, m.Tick | m.ClockSetBack):
             store.save_task(db, task, after, now)

@@ -223,7 +223,7 @@ class Leasing:
             if choice.task is None or standing is None:
                 return
             self._funds.forget(seen.wallet)
-            done = self._apply(choice.task.id, m.Leased(seen.wallet, standing.weight))
+            done = self._apply(choice.task.id, m.Leased(seen.wallet, standing.weight, candidate.kin))
             if any(isinstance(effect, m.Authorize) for effect in done):
                 log("lease", task=choice.task.id, worker=seen.wallet, name=seen.name)
             else:

@@ -56,7 +56,10 @@ class Replicate:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of a deal. `consensus`, `digest` and the reveal deadline are what the chain says."""
+    """One task of a deal. `consensus`, `digest` and the reveal deadline are what the chain says.
+
+    `location` is of a result with that `digest`.
+    """
 
     id: str
     deal_id: str
@@ -198,8 +201,11 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
+    """`kin`: the other workers of its owner, none of which may have a part in the same vote."""
+
     worker: str
     weight: int
+    kin: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

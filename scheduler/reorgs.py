@@ -87,12 +87,10 @@ def _roll_back(engine: Engine, common: int) -> None:
         db.execute(delete(t.blocks).where(t.blocks.c.number > common))
         store.set_meta(db, "block", str(common))
         for task_id in sorted(touched):
-            effects += engine.apply_in(db, task_id, m.RolledBack())
             kept = select(t.events).where(t.events.c.task_id == task_id)
-            for row in db.execute(kept.order_by(t.events.c.block, t.events.c.log_index)).mappings():
-                again = meaning(row["name"], row["args"])
-                if again is not None:
-                    effects += engine.apply_in(db, task_id, again)
+            rows = db.execute(kept.order_by(t.events.c.block, t.events.c.log_index)).mappings()
+            again = [event for event in (meaning(row["name"], row["args"]) for row in rows) if event is not None]
+            effects += engine.apply_in(db, task_id, m.RolledBack(), *again)
     engine.announce(effects)
 
 

@@ -222,7 +222,9 @@ def _ask_upload(task: Task, now: int) -> tuple[Task, list[Effect]]:
         if current is not None:
             task = put(task, current, now, R.REVEALED)
         task = replace(task, uploader=None)
-    ready = [r for r in task.winners if r.status is R.REVEALED]
+    # one that was told to stop, as its vote was seen late, has its result until the task is over
+    stopped = [r for r in task.winners if r.revealed and r.status is R.ABORTED]
+    ready = [r for r in task.winners if r.status is R.REVEALED] or stopped
     if task.uploader is not None or not ready:
         return task, []
     chosen = min(ready, key=lambda r: (r.uploads, r.since))

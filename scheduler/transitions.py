@@ -62,7 +62,8 @@ def _noop(why: str, events: Iterable[str], states: Iterable[str]) -> Noop:
 _LINE = (T.RECEIVED, T.INITIALIZED, T.RUNNING, T.CONSENSUS_REACHED, T.RESULT_UPLOADING, T.RESULT_UPLOADED)
 _AFTER_CONSENSUS = _LINE[3:]
 
-#: A deal that is no longer on the chain ends a task that was never initialized.
+#: A deal that is no longer on the chain ends a task that was never initialized. A result that was uploaded for another
+#: digest than the one revealed is none.
 TASK_ROWS = (
     _row("Initialized", [T.RECEIVED], T.INITIALIZED),
     _row("Contributed", _LINE[:2], T.RUNNING),
@@ -74,7 +75,7 @@ TASK_ROWS = (
     _row("Finalized", _LINE, T.COMPLETED),
     _row("Claimed", _LINE, T.FAILED),
     _row("RolledBack", [*_LINE[1:], T.COMPLETED, T.FAILED], T.RECEIVED),
-    _row(RULES, [T.CONSENSUS_REACHED], T.RESULT_UPLOADING),
+    _row(RULES, [T.CONSENSUS_REACHED, T.RESULT_UPLOADED], T.RESULT_UPLOADING),
     _row(RULES, [T.CONSENSUS_REACHED], T.RESULT_UPLOADED),
     _row(RULES, [T.RECEIVED], T.FAILED),
 )
@@ -129,7 +130,7 @@ REPLICATE_ROWS = (
     _row(RULES, [*PENDING_REPLICATE, R.FAILED], R.WORKER_LOST),
     _row(RULES, [*PENDING_REPLICATE, R.CONTRIBUTED, R.REVEALING], R.ABORTED),
     _row(RULES, [R.CONTRIBUTED, R.REVEALING, R.ABORTED, R.WORKER_LOST], R.FAILED),
-    _row(RULES, [R.REVEALED, R.RESULT_UPLOADING], R.RESULT_UPLOAD_REQUESTED),
+    _row(RULES, [R.REVEALED, R.RESULT_UPLOADING, R.ABORTED], R.RESULT_UPLOAD_REQUESTED),
     _row(RULES, _UPLOADING, R.REVEALED),
     _row(RULES, [R.REVEALED, *_UPLOADING, R.RESULT_UPLOADED, R.ABORTED], R.COMPLETED),
 )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -234,12 +235,14 @@ class Watcher(threading.Thread):
     def _apply(self, events: Sequence[tuple[Event, dict[str, Any]]], read: _Read | None) -> None:
         def work(db: Connection) -> list[m.Effect]:
             effects: list[m.Effect] = []
-            for event, args in events:
-                task_id = str(event.args["taskid"])
-                _remember(db, self._chain.deployment.chain_id, event, args, task_id)
-                meant = meaning(event.name, args)
-                if meant is not None:
-                    effects += self._engine.apply_in(db, task_id, meant)
+            for task_id, together in groupby(events, key=lambda one: str(one[0].args["taskid"])):
+                learned = []
+                for event, args in together:
+                    _remember(db, self._chain.deployment.chain_id, event, args, task_id)
+                    meant = meaning(event.name, args)
+                    learned += [meant] if meant is not None else []
+                if learned:
+                    effects += self._engine.apply_in(db, task_id, *learned)
             if read is not None:
                 read.keep(db)
             return effects

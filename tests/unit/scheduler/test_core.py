@@ -15,7 +15,7 @@ from poco.states import ReplicateStatus as R
 from poco.wire import NotificationType as N
 from poco.wire import Verdict
 from scheduler import model as m
-from scheduler.core import PROGRESS, may_lease, step, wants_worker
+from scheduler.core import PROGRESS, may_lease, step, steps, wants_worker
 from scheduler.rules import GONE_AFTER, LEASE_FACTOR, START_SECONDS, due, error_hash, upload_seconds
 
 A, B, C = (f"0x{n:040x}" for n in (10, 11, 12))
@@ -428,3 +428,52 @@ def test_blocks_taken_back_are_forgotten_and_read_again() -> None:
     state, effects = run(state, *again, m.Revealed(A, DIGEST), now=110)
     assert state.status is TaskStatus.RESULT_UPLOADED
     assert sent(effects) == [m.Tx.FINALIZE]
+
+
+def test_a_result_is_finalized_only_for_the_digest_that_it_was_uploaded_for() -> None:
+    """On the chain that replaced the old one others have agreed, on something else."""
+    state, effects = run(revealing(), m.Revealed(A, DIGEST), m.Uploaded(A, "/ipfs/x"))
+    assert sent(effects) == [m.Tx.FINALIZE]
+    state, effects = run(state, m.RolledBack(), now=100)
+    assert m.Recall(m.Tx.FINALIZE, state.id) in effects
+    other = "0x" + "cd" * 32
+    agreed_now = result_hash(state.id, other)
+    state, _ = run(state, m.Initialized(), m.Contributed(B, agreed_now), m.ConsensusReached(agreed_now, 2 * T), now=110)
+    state, effects = run(state, m.Revealed(B, other), now=110)
+    assert (state.location, sent(effects)) == (None, [])
+    assert told(effects) == [(B, N.UPLOAD)]
+    state, effects = run(state, m.Uploaded(B, "/ipfs/y"), now=120)
+    assert [e for e in effects if isinstance(e, m.Send)] == [m.Send(m.Tx.FINALIZE, state.id, "/ipfs/y")]
+
+
+def test_what_is_read_together_is_judged_once() -> None:
+    """Read again after the contribution deadline: nobody is told to stop who has contributed in time."""
+    reached = m.ConsensusReached(agreed(task()), 9 * T)
+    state, _ = run(contributed(4, A, B), reached, m.Revealed(A, DIGEST))
+    again = (m.Initialized(), m.Contributed(A, agreed(state)), m.Contributed(B, agreed(state)), reached)
+    state, effects = steps(state, (m.RolledBack(), *again), 7 * T + 1)
+    assert told(list(effects)) == [(A, N.REVEAL), (B, N.REVEAL)]
+    assert not any(r.closed for r in state.replicates)
+
+
+def test_a_winner_that_was_told_to_stop_still_uploads_where_there_is_no_other() -> None:
+    """Its contribution was seen after the deadline: it was told to stop, which it answers long after its reveal."""
+    state, effects = run(revealing(), m.Revealed(A, DIGEST))
+    assert told(effects) == [(A, N.UPLOAD)]
+    state, effects = run(state, m.Reported(A, R.ABORTED))
+    assert told(effects) == [(A, N.UPLOAD)]
+    state, effects = run(state, m.Uploaded(A, "/ipfs/x"))
+    assert sent(effects) == [m.Tx.FINALIZE]
+    state, _ = run(revealing(4, A, B), m.Revealed(A, DIGEST), m.Revealed(B, DIGEST))
+    _, effects = run(state, m.Reported(state.uploader or "", R.ABORTED))
+    assert told(effects) == [(B, N.UPLOAD)]
+
+
+def test_no_owner_gets_a_second_vote_where_another_process_gave_the_first() -> None:
+    state = started(4, A)
+    assert wants_worker(state, 0)
+    refused, effects = run(state, m.Leased(B, 2, kin=frozenset({A, C})))
+    assert (refused, effects) == (state, [])
+    gone, _ = run(state, m.WorkerLost(A))
+    _, effects = run(gone, m.Leased(B, 2, kin=frozenset({A, C})))
+    assert m.Authorize(B, state.id) in effects
