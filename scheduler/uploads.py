@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -222,16 +222,24 @@ class Uploads:
 
     def _alone(self, task_id: str, worker: str) -> m.Task:
         task = self._find(task_id)
+        with self._engine.store.read() as db:
+            self._require_alone(db, task, worker)
+        return task
+
+    def _require_alone(self, db: Connection, task: m.Task, worker: str) -> None:
+        """What another has delivered stays: it may be finalizing with that just now."""
         replicate = task.replicate(worker)
+        others = (t.results.c.task_id == task.id) & (t.results.c.worker != worker)
+        delivered = db.scalar(select(t.results.c.worker).where(others)) is not None
         at_work = replicate is not None and (replicate.status in PENDING_REPLICATE or replicate.asked is not None)
-        if not at_work or not core.may_finalize_alone(task) or self._engine.now() >= task.contribution_deadline:
+        late = self._engine.now() >= task.contribution_deadline
+        if not at_work or delivered or late or not core.may_finalize_alone(task):
             raise HttpError(
                 HTTPStatus.CONFLICT,
                 "NOT_ALONE",
-                f"task {task_id} is not {worker}'s to finalize alone",
+                f"task {task.id} is not {worker}'s to finalize alone",
                 "contribute the result, and upload it after the reveal is mined",
             )
-        return task
 
     def _find(self, task_id: str) -> m.Task:
         with self._engine.store.read() as db:
@@ -267,22 +275,31 @@ class Uploads:
             row |= {"task_id": task.id, "cid": cid, "stored_at": self._engine.now()}
             location = f"/ipfs/{cid}"
             if incoming.claimed is not None:
-                self._deliver(row)
+                self._deliver(task.id, worker, row)
             else:
                 location = self._upload(row, location)
         log("delivered" if incoming.claimed else "result", task=task.id, worker=worker, cid=cid, bytes=partial.size)
         return UploadState(offset=partial.size, location=location)
 
-    def _deliver(self, row: dict[str, object]) -> None:
-        r = t.results.c
-        with self._engine.store.write() as db:
-            before = db.execute(select(r.cid, r.worker).where(r.task_id == row["task_id"])).first()
-            db.execute(delete(t.results).where(r.task_id == row["task_id"]))
-            db.execute(insert(t.results).values(**row))
-            if before is not None and before.worker == row["worker"] and before.cid != row["cid"]:
-                shared = db.execute(select(r.task_id).where(r.cid == before.cid)).first() is not None
-                if not shared:  # one delivery of each worker is kept
-                    (self.folder / before.cid).unlink(missing_ok=True)
+    def _deliver(self, task_id: str, worker: str, row: dict[str, object]) -> None:
+        """Keep the row of a delivery, in the place of an earlier one of this worker."""
+        mine = t.results.c.task_id == task_id
+        replaced = str(row["cid"])
+        try:
+            with self._engine.store.write() as db:
+                # others may have contributed, and uploaded, since the stream began
+                task = store.lock_task(db, task_id)
+                if task is not None:
+                    self._require_alone(db, task, worker)
+                before = db.scalar(select(t.results.c.cid).where(mine))
+                db.execute(delete(t.results).where(mine))
+                db.execute(insert(t.results).values(**row))
+                replaced = before or replaced
+        finally:
+            with self._engine.store.read() as db:
+                kept = db.scalar(select(t.results.c.task_id).where(t.results.c.cid == replaced).limit(1))
+            if kept is None:
+                (self.folder / replaced).unlink(missing_ok=True)
 
     def _upload(self, row: dict[str, object], location: str) -> str:
         """Keep the row of a revealed result; the location that counts, which is an earlier one where there is one."""
