@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -29,6 +30,10 @@ FIRST_SECONDS, PAUSE_SECONDS = 1.0, 10.0
 #: What was just finalized stays a while even where there is no room: a reorganisation may take the finalization back.
 SETTLED_SECONDS = 3600
 DAY = 86_400
+#: Files without a row are left for so long: one may just be written.
+STRAY_SECONDS = DAY
+#: So many files are looked up together.
+LOOK = 500
 
 
 class Retention(threading.Thread):
@@ -70,7 +75,7 @@ class Retention(threading.Thread):
             "logs": self._old_logs(shard, now),
             "uploads": self._uploads.partials.tidy(time.time()),
             "inputs": self._inputs.tidy(time.time()),
-            **(self._fleet(now) if shard == 0 else {}),
+            **({"strays": self._strays(time.time()), **self._fleet(now)} if shard == 0 else {}),
         }
 
     def _fleet(self, now: int) -> dict[str, int]:
@@ -82,6 +87,35 @@ class Retention(threading.Thread):
         if any(removed.values()):
             log("fleet_forgotten", telemetry=removed["telemetry"], commands=removed["commands"])
         return removed
+
+    def _strays(self, now: float) -> int:
+        """Remove files that no result needs: a crash came between a file and its row, or another took its place.
+
+        Rows may be lost with an older copy of the database; what the chain names as a result stays.
+        """
+        folder, old = self._uploads.folder, []
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if not path.name.startswith(".") and now - path.stat().st_mtime >= STRAY_SECONDS:
+                    old.append(path.name)
+        removed = 0
+        for start in range(0, len(old), LOOK):
+            for name in self._unneeded(old[start : start + LOOK]):
+                with exclusive(folder):
+                    if self._unneeded([name]):
+                        (folder / name).unlink(missing_ok=True)
+                        removed += 1
+                        log("stray_removed", file=name)
+        return removed
+
+    def _unneeded(self, cids: list[str]) -> list[str]:
+        r, location = t.results.c, t.tasks.c.location
+        with self._engine.store.read() as db:
+            rows = db.execute(select(r.cid, r.removed_at).where(r.cid.in_(cids))).all()
+            kept, known = {row.cid for row in rows if row.removed_at is None}, {row.cid for row in rows}
+            lost = [f"/ipfs/{cid}" for cid in cids if cid not in known]
+            named = set(db.scalars(select(location).where(location.in_(lost)))) if lost else set()
+        return [cid for cid in cids if cid not in kept and f"/ipfs/{cid}" not in named]
 
     def _too_old(self, now: int) -> list[Any]:
         r, task = t.results.c, t.tasks.c

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select, update
 
 from poco.states import TaskStatus
 from poco.wire import Logs
@@ -124,3 +125,21 @@ def test_logs_until_days_past_the_final_deadline(tmp_path: Path) -> None:
     assert sum(shelf.retention.step(NOW)["logs"] for _ in range(256)) == 2
     assert shelf.logs.read(old.id, WORKER) is None and shelf.logs.read(unknown, WORKER) is None
     assert shelf.logs.read(young.id, WORKER) and shelf.logs.read(fresh, WORKER)
+
+
+def test_files_that_no_result_needs_are_removed_after_a_day(tmp_path: Path) -> None:
+    """A scheduler that was killed between the file and its row left them, or one that removed the row first."""
+    shelf = Shelf(tmp_path)
+    shelf.put(1, ended=2)
+    shelf.put(2, ended=2, removed_at=NOW)
+    lost = shelf.put(3, ended=2)
+    with shelf.store.write() as db:  # an older copy of the database was put back; the chain told the location again
+        db.execute(delete(t.results).where(t.results.c.task_id == lost.id))
+        db.execute(update(t.tasks).where(t.tasks.c.id == lost.id).values(location="/ipfs/cid3"))
+    for name in ("old", "new"):
+        (shelf.results / name).write_bytes(b"x")
+    before = time.time() - DAY - 60
+    for name in ("old", "cid1", "cid2", "cid3"):
+        os.utime(shelf.results / name, (before, before))
+    assert sum(shelf.retention.step(NOW).get("strays", 0) for _ in range(256)) == 2
+    assert shelf.kept() == ["cid1", "cid3", "new"]
