@@ -61,11 +61,11 @@ class Polls:
             await to_thread.run_sync(self._record, wallet, body.telemetry, limiter=self._readers)
         with self._load.poll():
             begun = time.monotonic()
-            engine.roll.heard(wallet, body, engine.now(), engine.clock() + body.wait_seconds)
+            number = engine.roll.heard(wallet, body, engine.now(), engine.clock() + body.wait_seconds)
             try:
                 found, ready = await self._wait(request, wallet, body, begun + body.wait_seconds)
             finally:
-                engine.roll.hung_up(wallet, engine.now())
+                engine.roll.hung_up(wallet, engine.now(), number)
             ready = max(begun, min(ready, time.monotonic()))
             self._load.answered("poll", time.monotonic() - ready)
         waited = ready - begun if found else body.wait_seconds

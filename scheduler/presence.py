@@ -87,6 +87,8 @@ class Roll:
         #: what `turned` told last
         self._turned: dict[str, tuple[Presence, int | None]] = {}
         self._heard: set[str] = set()
+        #: polls that came of each worker; it holds the last one open, whatever has become of those before
+        self._polls: dict[str, int] = {}
         self._looked_at_all = -math.inf
 
     def load(self, db: Connection, now: int) -> None:
@@ -142,9 +144,10 @@ class Roll:
             values |= {"operator": operator, "network": network}
             self._put(replace(seen, **values, registered=True, last_seen=now, until=max(seen.until, now)))
 
-    def heard(self, wallet: str, poll: Poll, now: int, open_until: float) -> None:
-        """A poll came in and is held open until then."""
+    def heard(self, wallet: str, poll: Poll, now: int, open_until: float) -> int:
+        """A poll came in and is held open until then; its number, for `hung_up`."""
         with self._lock:
+            number = self._polls[wallet] = self._polls.get(wallet, 0) + 1
             seen = self._seen.get(wallet, Seen(wallet))
             self._put(
                 replace(
@@ -160,6 +163,7 @@ class Roll:
                     until=open_until,
                 )
             )
+        return number
 
     def blame(self, wallet: str, faults: float, now: int) -> None:
         """Set how often that worker was of no use."""
@@ -167,10 +171,10 @@ class Roll:
             if wallet in self._seen:
                 self._put(replace(self._seen[wallet], faults=faults, faults_at=now))
 
-    def hung_up(self, wallet: str, now: int) -> None:
-        """Its poll was answered or has gone away."""
+    def hung_up(self, wallet: str, now: int, number: int) -> None:
+        """That poll was answered or has gone away; it says nothing where the worker has opened another one since."""
         with self._lock:
-            if wallet in self._seen:
+            if wallet in self._seen and self._polls.get(wallet) == number:
                 self._put(replace(self._seen[wallet], last_seen=now, until=now))
 
     def doubt(self, wallet: str, until: float) -> None:

@@ -19,7 +19,8 @@ from chain.wallet import Wallet
 from ops.console import ROOT
 from ops.postgres import Postgres as Server
 from poco.errors import BadInputError
-from poco.wire import NotificationType
+from poco.states import Presence
+from poco.wire import NotificationType, Poll
 from scheduler import model as m
 from scheduler import postgres as backend
 from scheduler import schema, sharing, store
@@ -291,7 +292,7 @@ def test_presence_passes_from_process_to_process(database: Store) -> None:
     seen = here.get(W)
     assert seen is not None
     assert (seen.said.value, seen.resume_at, seen.name, seen.last_seen) == ("ASLEEP", 5000, "solar", 1000)
-    there.hung_up(W, 1010)
+    there.heard(W, Poll(presence=Presence.ASLEEP, resume_at=5000, free_slots=0, acked=0), 1010, 1010)
     with database.write() as db:
         db.execute(update(t.workers).values(last_seen=1020))
         there.flush(db, 1011)  # what was heard later elsewhere stays

@@ -55,7 +55,7 @@ def test_a_task_that_is_not_named_is_found(database: Store) -> None:
 
 def test_a_poll_from_before_says_nothing(database: Store) -> None:
     roll = polled(LATER - 1, [])
-    roll.hung_up(W, LATER + 50)  # still heard of, but it has named nothing since
+    roll.hung_up(W, LATER + 50, 1)  # still heard of, but it has named nothing since
     assert found(database, roll, LATER + 60) == []
 
 

@@ -35,7 +35,7 @@ def presence(of: Roll, now: float) -> Presence:
 
 def test_an_open_poll_is_not_silence() -> None:
     r = roll()
-    r.heard(W, poll(Presence.WAITING), 1000, open_until=1100)
+    number = r.heard(W, poll(Presence.WAITING), 1000, open_until=1100)
     assert [presence(r, t) for t in (1000, 1100, 1130, 1131, 1220, 1221)] == [
         Presence.WAITING,
         Presence.WAITING,
@@ -44,7 +44,7 @@ def test_an_open_poll_is_not_silence() -> None:
         Presence.UNKNOWN,
         Presence.LOST,
     ]
-    r.hung_up(W, 1010)
+    r.hung_up(W, 1010, number)
     assert presence(r, 1041) is Presence.UNKNOWN
 
 
@@ -145,3 +145,14 @@ def test_that_somebody_still_says_the_same_is_written_seldom(tmp_path: Path) -> 
         assert written(now) == (expected, "WAITING")
     r.heard(W, poll(Presence.BUSY), 1012, open_until=1012)
     assert written(1012) == (1012, "BUSY"), "what it says anew is written at once"
+
+
+def test_the_end_of_a_connection_that_broke_is_not_that_of_the_next() -> None:
+    """The server notices late that a poll has gone, when the worker has long opened another one."""
+    r = roll()
+    first = r.heard(W, poll(Presence.WAITING), 1000, open_until=2800)
+    second = r.heard(W, poll(Presence.WAITING), 1100, open_until=2900)
+    r.hung_up(W, 1110, first)
+    assert presence(r, 2900) is Presence.WAITING
+    r.hung_up(W, 1200, second)
+    assert presence(r, 1231) is Presence.UNKNOWN
