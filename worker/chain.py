@@ -78,6 +78,10 @@ class PoolChain:
     def deployment(self) -> Deployment:
         return self.chain.deployment
 
+    def now(self) -> int:
+        """Unix seconds of the newest block: what deadlines on chain count by."""
+        return self.chain.block()[2]
+
     # before work is taken
 
     def verify(self, replicate: Replicate, now: int) -> Facts:
@@ -262,7 +266,7 @@ class PoolChain:
             # a clock that is fast must not have forgotten what may still be mined: by the chain's own time
             if error.code != "NOT_SENT" or replicate.facts is None:
                 raise
-            if self.chain.block()[2] <= replicate.facts.contribution_deadline:
+            if self.now() <= replicate.facts.contribution_deadline:
                 raise
             for sent in self._journal.sent(replicate.task_id, step):
                 if sent.state == "OPEN":
@@ -309,7 +313,7 @@ class PoolChain:
             task, mine = self.chain.task(task_id), self.chain.contribution(task_id, self.me).status
             if mine is ContributionStatus.PROVED:
                 return error.tx_hash
-            in_time = task.status is ChainTaskStatus.REVEALING and self.chain.block()[2] < task.reveal_deadline
+            in_time = task.status is ChainTaskStatus.REVEALING and self.now() < task.reveal_deadline
             if mine is ContributionStatus.CONTRIBUTED and (in_time or task.status is ChainTaskStatus.ACTIVE):
                 # a reorganisation may have mined it again before the consensus
                 raise ChainUnreachableError(f"{error.message}, and there is time", hint="it is sent again") from None

@@ -45,11 +45,13 @@ def persist(
     call: Callable[[], Happened],
     *,
     committed: Callable[[], bool] = lambda: False,
+    over: Callable[[], bool] = lambda: True,
 ) -> Happened | None:
     """Call until it works; None when given up. What still fails after `until` (Unix seconds) is raised.
 
     Args:
         committed: whether something was sent that must be followed to its end, whatever `stop` says.
+        over: asked after `until`, since this machine's clock may be fast: whether it is really too late.
     """
     # a stake waits for its reveal: a chain that answers now and then must be met while it does
     pauses = Backoff(0.5, 2 if replicate.stage is Stage.REVEALING else 30)
@@ -59,7 +61,7 @@ def persist(
         except PewError as error:
             if error.code not in _PASSING and not isinstance(error, ChainUnreachableError):
                 raise
-            if time.time() > until:
+            if time.time() > until and over():
                 raise RefusalError(Cause.INTERNAL_ERROR, error.message, error.hint) from None
             log.warning("trying_again", task=replicate.task_id, stage=replicate.stage, why=error.message)
         pause = pauses.pause()
@@ -67,6 +69,11 @@ def persist(
             if not committed():
                 return None
             time.sleep(pause)
+
+
+def _given_up(replicate: Replicate, stop: threading.Event) -> Callable[[], bool]:
+    """Whether the work was given up: by this process, or before it began to run."""
+    return lambda: replicate.aborted is not None or stop.is_set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +123,12 @@ class Finisher:
 
         def once() -> Happened:
             self._require_wanted(replicate, stop, shortcut.STEP)
-            tx_hash = shortcut.finalize(self.chain, replicate, Delivery(*kept), stop.is_set)
+            tx_hash = shortcut.finalize(self.chain, replicate, Delivery(*kept), _given_up(replicate, stop))
             self._tidy(replicate.task_id)
             return about(replicate, What.FINALIZED, tx_hash=tx_hash)
 
         try:
-            return self._follow(replicate, stop, once)
+            return self._follow(replicate, stop, shortcut.STEP, once)
         except UsualWayError as error:
             self.log.info("usual_way", task=replicate.task_id, why=error.message)
             return about(replicate, What.USUAL_WAY)
@@ -131,20 +138,33 @@ class Finisher:
 
         def once() -> Happened:
             self._require_wanted(replicate, stop, "contribute")
-            tx_hash = self.chain.contribute(replicate, stop.is_set)
+            tx_hash = self.chain.contribute(replicate, _given_up(replicate, stop))
             self._tidy(replicate.task_id)
             return about(replicate, What.CONTRIBUTED, tx_hash=tx_hash)
 
-        return self._follow(replicate, stop, once)
+        return self._follow(replicate, stop, "contribute", once)
 
-    def _follow(self, replicate: Replicate, stop: threading.Event, once: Callable[[], Happened]) -> Happened | None:
+    def _follow(
+        self, replicate: Replicate, stop: threading.Event, step: str, once: Callable[[], Happened]
+    ) -> Happened | None:
         """What was sent must be followed to its end: only the task's own end makes it useless."""
+
+        def over() -> bool:
+            return not self.journal.sent(replicate.task_id, step) or self._is_over(replicate)
+
         until = facts_of(replicate).final_deadline
-        return persist(self.log, replicate, stop, until, once, committed=lambda: True)
+        return persist(self.log, replicate, stop, until, once, committed=lambda: True, over=over)
+
+    def _is_over(self, replicate: Replicate) -> bool:
+        """Whether the final deadline has passed by the chain's own time; while that cannot be asked it has not."""
+        try:
+            return self.chain.now() > facts_of(replicate).final_deadline
+        except PewError:
+            return False
 
     def _require_wanted(self, replicate: Replicate, stop: threading.Event, step: str) -> None:
         """RefusalError when the work was given up before anything was signed: then the chain need not be asked."""
-        if stop.is_set() and not self.journal.sent(replicate.task_id, step):
+        if _given_up(replicate, stop)() and not self.journal.sent(replicate.task_id, step):
             raise RefusalError(replicate.aborted or Cause.TASK_NOT_ACTIVE, "given up before anything was sent")
 
     def _tidy(self, task_id: str) -> None:
@@ -169,7 +189,8 @@ class Finisher:
         def once() -> Happened:
             return about(replicate, What.REVEALED, tx_hash=self.chain.reveal(replicate))
 
-        return persist(self.log, replicate, stop, facts_of(replicate).final_deadline, once)
+        until = facts_of(replicate).final_deadline
+        return persist(self.log, replicate, stop, until, once, over=lambda: self._is_over(replicate))
 
     def upload(self, replicate: Replicate, stop: threading.Event) -> Happened | None:
         """Give the revealed result to the scheduler."""
@@ -188,7 +209,7 @@ class Finisher:
 
         try:
             return persist(self.log, replicate, stop, facts_of(replicate).final_deadline, once)
-        except SchedulerRefusedError as error:
+        except (SchedulerRefusedError, RefusalError) as error:  # refused, or the scheduler is gone for too long
             return about(replicate, What.UPLOAD_FAILED, Cause.RESULT_UPLOAD_FAILED, reason=str(error))
 
     def _upload_went(self, replicate: Replicate) -> Callable[[int], None]:

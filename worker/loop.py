@@ -46,7 +46,7 @@ from worker.polling import Poller, Reporter, Shared
 from worker.postbox import Postbox
 from worker.power import Power
 from worker.runner.protocol import Runner
-from worker.table import SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, Do, Stage, What
+from worker.table import FOLLOWED, SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, Do, Stage, What
 
 _MB = 1_048_576
 #: Threads beside one for each slot: contributions, checks, reveals, uploads.
@@ -236,9 +236,12 @@ class Loop:
                         job.replicate.task_id, job.replicate.run, What.FAILED, cause=Cause.INTERNAL_ERROR,
                         reason=str(error) if known else type(error).__name__,
                     )  # fmt: skip
-                elif job.stop.wait(_REDO_SECONDS):
-                    return
                 else:
+                    stopped = job.stop.wait(_REDO_SECONDS)
+                    if stopped and job.do not in FOLLOWED:
+                        return
+                    if stopped:
+                        self._over.wait(_REDO_SECONDS)
                     continue
             if outcome is not None:
                 self._events.put((outcome, None))

@@ -136,6 +136,8 @@ SLOT_STAGES = frozenset({_S.VERIFYING, _S.GATING, _S.PULLING, _S.FETCHING, _S.RU
 UNSTAKED = SLOT_STAGES | {_S.FAILED, _S.PROVING_ERROR, _S.DELIVERING}
 #: Effects that a stake may depend on.
 STAKE_EFFECTS = frozenset({Do.FINALIZE, Do.CONTRIBUTE, Do.CHECK, Do.REVEAL, Do.SETTLE})
+#: Effects whose stage nothing but their own outcome ends: what they have sent is followed to its end.
+FOLLOWED = frozenset({Do.FINALIZE, Do.CONTRIBUTE, Do.REVEAL})
 #: Stages in which the chain is watched, and with what.
 WATCHED: dict[Stage, Do] = {
     _S.CONTRIBUTED: Do.CHECK,
@@ -171,7 +173,8 @@ TABLE: dict[tuple[Stage, What], Move] = {
     (_S.DELIVERING, _W.USUAL_WAY): Move(_S.CONTRIBUTING, (R.CONTRIBUTING,)),
     (_S.FINALIZING, _W.FINALIZED): Move(_S.SETTLING, (R.CONTRIBUTED,)),
     (_S.FINALIZING, _W.USUAL_WAY): Move(_S.CONTRIBUTING),
-    (_S.FINALIZING, _W.ABORT): Move(_S.FINALIZING),  # stops the effect if nothing was sent yet
+    # stops the effect if nothing was sent yet; one that still waited has to be asked for again
+    (_S.FINALIZING, _W.ABORT): Move(_S.FINALIZING, (), (Do.FINALIZE,)),
     **{
         (stage, what): Move(_S.ENDED, (R.FAILED,))
         for stage in (_S.DELIVERING, _S.FINALIZING)
@@ -181,7 +184,7 @@ TABLE: dict[tuple[Stage, What], Move] = {
     (_S.CONTRIBUTING, _W.CONTRIBUTED): Move(_S.CONTRIBUTED, (R.CONTRIBUTED,)),
     (_S.CONTRIBUTING, _W.FAILED): Move(_S.ENDED, (R.FAILED,)),
     (_S.CONTRIBUTING, _W.FAILED_KEEP): Move(_S.ENDED, (R.FAILED,)),
-    (_S.CONTRIBUTING, _W.ABORT): Move(_S.CONTRIBUTING),  # stops the effect if nothing was sent yet
+    (_S.CONTRIBUTING, _W.ABORT): Move(_S.CONTRIBUTING, (), (Do.CONTRIBUTE,)),
     # whatever the scheduler says of a stake is looked up on chain; after a reopening even a loser may still win
     (_S.CONTRIBUTED, _W.REVEAL_ASKED): Move(_S.CONTRIBUTED, (), (Do.CHECK,)),
     (_S.CONTRIBUTED, _W.UPLOAD_ASKED): Move(_S.CONTRIBUTED, (), (Do.CHECK,)),
