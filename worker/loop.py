@@ -28,6 +28,7 @@ from worker.core import (
     Funded,
     GiveBack,
     Happened,
+    Replicate,
     Report,
     Stance,
     Tick,
@@ -46,7 +47,7 @@ from worker.polling import Poller, Reporter, Shared
 from worker.postbox import Postbox
 from worker.power import Power
 from worker.runner.protocol import Runner
-from worker.table import FOLLOWED, SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, Do, Stage, What
+from worker.table import FOLLOWED, SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, WORK, Do, Stage, What
 
 _MB = 1_048_576
 #: Threads beside one for each slot: contributions, checks, reveals, uploads.
@@ -99,6 +100,7 @@ class Loop:
         self._events: queue.SimpleQueue[tuple[Event | None, threading.Event | None]] = queue.SimpleQueue()
         self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})
         self._began: dict[str, float] = {}
+        self._left: dict[str, Replicate] = {}
         self._shared = Shared(lambda: self._state, self._tell)
         self._over = self._shared.over
         self._postbox = Postbox(journal, config.telemetry_seconds)
@@ -154,7 +156,7 @@ class Loop:
                     handled.set()
             if time.monotonic() - ticked >= self._config.watch_seconds:
                 ticked = time.monotonic()
-                self._handle(Tick())
+                self._ticks()
             if self._drain.is_set() and not self._state.draining:
                 self._begin_drain()
         self._lanes.close()
@@ -196,6 +198,15 @@ class Loop:
         if core.presence(before) is not core.presence(after):
             self._poller.poll_now()
 
+    def _ticks(self) -> None:
+        """Look at the chain, and remove what could not be removed because the engine or the disk failed."""
+        self._handle(Tick())
+        for task_id, left in list(self._left.items()):
+            del self._left[task_id]
+            now = self._state.replicates.get(task_id)
+            if now is None or (now.run == left.run and Do.CLEAN in WORK[now.stage]):
+                self._lanes.submit(Do.CLEAN, left)
+
     def _reply(self, reply: Reply) -> None:
         """What is said to a command; the doctor is asked beside, it takes its time."""
         if reply.state is not None:
@@ -230,6 +241,7 @@ class Loop:
                     where=None if known else traceback.format_exc(limit=-3),
                 )  # fmt: skip
                 if job.do is Do.CLEAN:
+                    self._left[job.replicate.task_id] = job.replicate
                     return
                 if job.replicate.stage in UNSTAKED:
                     outcome = Happened(
@@ -243,7 +255,10 @@ class Loop:
                     if stopped:
                         self._over.wait(_REDO_SECONDS)
                     continue
-            if outcome is not None:
+            if outcome is not None and job.do is Do.CLEAN:
+                self._log.warning("cannot_clean", task=job.replicate.task_id, why=outcome.reason)
+                self._left[job.replicate.task_id] = job.replicate
+            elif outcome is not None:
                 self._events.put((outcome, None))
             return
 
