@@ -200,6 +200,8 @@ class Link:
                 if piece.length <= 0:
                     raise SchedulerDownError(f"the scheduler has {state.offset} of {size} bytes, and wants more")
                 state = self._upload_piece(path + claimed.replace("&", "?"), zip_file, sha256, piece, stop)
+                if state.location is None and state.offset <= piece.start:
+                    raise SchedulerDownError(f"the scheduler took {piece.length} bytes and still has {state.offset}")
             told(size)
         except SchedulerRefusedError as error:
             if error.code not in _PASSING:
@@ -238,7 +240,7 @@ class Link:
             if token is None:
                 with self._login_lock:
                     if self._token is None:
-                        self.login()
+                        self._log_in()
                     token = self._token
             try:
                 return call(token or "")
@@ -249,6 +251,13 @@ class Link:
                     if self._token == token:
                         self._token = None
         raise SchedulerDownError("the scheduler does not accept the session it has just given")
+
+    def _log_in(self) -> None:
+        """`login`, whose refusal says nothing about what is to be told: that is kept until it can be."""
+        try:
+            self.login()
+        except SchedulerRefusedError as error:
+            raise SchedulerDownError(f"the scheduler refuses the login: {error.message}") from None
 
     def _session(self) -> Connections:
         session: Connections | None = getattr(self._local, "session", None)

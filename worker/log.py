@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import IO
 
 
@@ -25,7 +26,8 @@ class Log:
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
         line = {"ts": round(time.time(), 3), "level": level, "event": event, **self._fields, **fields}
         text = json.dumps(line, default=str, ensure_ascii=True)
-        with self._lock:
+        # a full disk or a closed pipe costs a line: whoever logs may have a stake to reveal
+        with self._lock, suppress(OSError, ValueError):
             self._stream.write(text + "\n")
             self._stream.flush()
 

@@ -236,6 +236,36 @@ def test_a_scheduler_that_takes_everything_and_wants_more(link: Link, scripted: 
         link.upload(TASK, archive, lambda: False)
 
 
+def test_a_scheduler_that_takes_pieces_and_keeps_none(link: Link, scripted: Scripted, tmp_path: Path) -> None:
+    """Who sends for ever sends past every deadline."""
+    archive = tmp_path / "z.zip"
+    archive.write_bytes(b"zip")
+    scripted.say = lambda *_: (200, {"offset": 0}) if len(scripted.asked) < 50 else (404, b"")
+    with pytest.raises(SchedulerDownError, match="still has 0"):
+        link.upload(TASK, archive, lambda: False)
+
+
+@pytest.mark.parametrize("path", ["/login/challenge", "/login"])
+def test_a_refused_login_loses_nothing_that_is_to_be_told(
+    link: Link, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A challenge that has expired, or a wallet that is let in later: the report is not what was refused."""
+    usual = scripted.answer
+
+    def closed(asked: str, token: str, body: bytes) -> tuple[int, Any]:
+        return (401, {"error": "LOGIN", "message": "expired"}) if asked == path else usual(asked, token, body)
+
+    monkeypatch.setattr(scripted, "answer", closed)
+    scripted.say = lambda *_: (200, {"verdict": "OK"})
+    started = StatusUpdate(status=ReplicateStatus.STARTED, at=1)
+    with pytest.raises(SchedulerDownError, match="refuses the login: expired"):
+        link.report(TASK, started)
+    with pytest.raises(SchedulerRefusedError):
+        link.login()
+    monkeypatch.setattr(scripted, "answer", usual)
+    assert link.report(TASK, started).verdict == "OK"
+
+
 def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
     pauses = Backoff(1, 8, random.Random(1))  # noqa: S311
     seen = [pauses.pause() for _ in range(6)]

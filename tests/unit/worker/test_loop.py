@@ -68,7 +68,6 @@ class Engine:
         return []
 
 
-
 class Rig:
     """A loop that was loaded from a journal with one replicate."""
 
