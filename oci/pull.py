@@ -16,6 +16,7 @@ from oci.platform import parse as parse_platform
 from oci.reference import Reference
 from oci.registry import MAX_CONFIG_BYTES, RegistryClient
 from oci.unpack import Bounds, unpack_layer
+from poco.params import is_plain
 
 _TRIES = 3
 _MAX_TEXTS = 1024
@@ -155,13 +156,13 @@ def _told(document: dict[str, Any], unpacked_bytes: int) -> PulledImage:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """A list of texts without NUL, at most `_MAX_TEXTS` of them; nothing is an empty one."""
+    """A list of texts that a program can be given, at most `_MAX_TEXTS` of them; nothing is an empty one."""
     if value is None:
         return ()
     if (
         not isinstance(value, list)
         or len(value) > _MAX_TEXTS
-        or not all(isinstance(text, str) and "\0" not in text for text in value)
+        or not all(isinstance(text, str) and is_plain(text) for text in value)
     ):
         raise ImageInvalidError("The image's config has a list that is none of texts", hint="build the image again")
     return tuple(value)

@@ -97,6 +97,11 @@ def parse(text: str, trust: int = 1) -> DealParams:
     return _checked(DealParams(args=args, input_files=tuple(files), needs=_needs(data.get("iexec_resources", {}))))
 
 
+def is_plain(text: str) -> bool:
+    """Whether a program can be given a text: as UTF-8 (JSON can spell half of a character), ended by a NUL."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def needs(text: str) -> Needs:
     """What a deal's `params` ask of a worker. Where they make no sense it is nothing: any worker finds that out."""
     try:
@@ -117,6 +122,8 @@ def _needs(data: Any) -> Needs:
 
 
 def _checked(params: DealParams) -> DealParams:
+    if not all(is_plain(text) for text in (params.args, *params.input_files)):
+        raise BadInputError("params hold a NUL or half of a character", hint="no program can be given that")
     params.argv()
     for url in filter(sensors.is_sensor, params.input_files):
         sensors.parse(url)

@@ -286,6 +286,10 @@ def _sha256(path: Path) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """An address without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{':' + str(parts.port) if parts.port else ''}{parts.path}"[:200]
+    """An address without what may be secret in it; what a task names need not be one."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "what the task names"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:200]

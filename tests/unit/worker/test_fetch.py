@@ -134,6 +134,17 @@ def test_what_cannot_be_had(files: Files, tmp_path: Path, path: str) -> None:
     assert not list(tmp_path.iterdir()), "nothing of what was refused stays"
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/a", "http://[::1/a", "http://127.0.0.1:-1/a", "http:///a"])
+def test_what_is_no_address_fails_with_the_tasks_cause(tmp_path: Path, url: str) -> None:
+    """Nobody can fetch it: with any other cause no error result could be contributed, and the pool would pay."""
+    with pytest.raises(RunError) as caught:
+        fetcher().inputs((url,), tmp_path)
+    assert caught.value.cause is Cause.INPUT_FILES_DOWNLOAD_FAILED
+    with pytest.raises(RunError) as caught:
+        fetcher().dataset(ADDRESS, url, CHECKSUM, tmp_path)
+    assert caught.value.cause is Cause.DATASET_FILE_DOWNLOAD_FAILED
+
+
 def test_sizes_are_bounded(files: Files, tmp_path: Path) -> None:
     endless = b"HTTP/1.1 200 OK\r\n\r\n"
     files.raw["/endless"] = lambda handler: drip(handler, endless, bytes(65536), 20, pause=0)
