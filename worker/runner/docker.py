@@ -28,6 +28,8 @@ from worker.runner.usage import Meter, Watch
 WORKER_LABEL, TASK_LABEL = "pew.worker", "pew.task"
 #: Set in the environment by who supervises this worker, who then finds its containers, whatever becomes of it.
 RUN_LABEL, RUN_VARIABLE = "pew.run", "PEW_RUN"
+#: How long the engine may say nothing while it pulls: as long as a slow disk may take over one layer.
+SILENT_SECONDS = 300.0
 _MB = 1_048_576
 _STATUS = {"running": Status.RUNNING, "paused": Status.PAUSED, "exited": Status.ENDED, "dead": Status.ENDED}
 
@@ -58,6 +60,7 @@ class DockerRunner:
                     if self._host
                     else docker.from_env(timeout=120)
                 )
+                _bound(made.api)
                 made.ping()
                 self._client = made
         return self._client
@@ -218,6 +221,16 @@ class _Container:
 
     def _state(self) -> Any:
         return self._raw.client.api.inspect_container(self._raw.id)["State"]
+
+
+def _bound(api: Any) -> None:
+    """Give every request a timeout: the SDK reads the progress of a pull without any."""
+    send = api.send
+
+    def bounded_send(request: requests.PreparedRequest, **named: Any) -> Any:
+        return send(request, **{**named, "timeout": named.get("timeout") or SILENT_SECONDS})
+
+    api.send = bounded_send
 
 
 def _own_process(pid: int, container: str) -> int | None:

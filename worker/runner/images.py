@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from oci.errors import ImageError
@@ -23,6 +26,7 @@ from worker.runner.errors import Interrupted, RunError
 _MB = 1_048_576
 #: Bytes that a pull may take beyond what it should, for what the engine writes beside.
 _SLACK = 64 * _MB
+_LOOK_SECONDS = 0.25
 
 
 @contextmanager
@@ -89,7 +93,7 @@ def _download(client: Any, reference: str, platform: str, allowed: _Allowed, sto
     problem = ""
     try:
         # the engine believes a registry's sizes: who sends for ever would fill the disk
-        for line in client.api.pull(name, tag=digest, platform=platform, stream=True, decode=True):
+        for line in _lines(lambda: client.api.pull(name, tag=digest, platform=platform, stream=True, decode=True)):
             problem = str(line.get("error", "")) or problem
             if line.get("status") == "Downloading":
                 received[str(line.get("id"))] = int(line.get("progressDetail", {}).get("current") or 0)
@@ -106,10 +110,46 @@ def _download(client: Any, reference: str, platform: str, allowed: _Allowed, sto
                 break
     except APIError as error:
         problem = str(error.explanation or error)
+    except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+        problem = "the registry is silent"
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(str(error)) from None
     if problem:
         raise RunError(
             Cause.APP_IMAGE_DOWNLOAD_FAILED, f"{reference} cannot be pulled: {problem[:200]}", "check the registry"
         )
+
+
+def _lines(pull: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """What the engine says of a pull, and an empty line now and then while it says nothing: as long as the registry is
+    silent so is the engine, and who waits for it hears neither an abort nor the clock."""
+    said: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+    over = threading.Event()
+
+    def read() -> None:
+        try:
+            for line in pull():
+                said.put(line)
+                if over.is_set():
+                    return
+            said.put(None)
+        except Exception as error:  # raised again by who listens
+            said.put(error)
+
+    threading.Thread(target=read, name="pull", daemon=True).start()
+    try:
+        while True:
+            try:
+                line = said.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                line = {}
+            if line is None:
+                return
+            if isinstance(line, Exception):
+                raise line
+            yield line
+    finally:
+        over.set()
 
 
 class _Disk:
@@ -135,6 +175,8 @@ def _check(
 ) -> None:
     own = normalise(info.get("Os", "linux"), info.get("Architecture", ""), info.get("Variant") or "")
     if not parse_platform(platform).runs(own):
+        with suppress(APIError):  # nobody would ever run it, and no budget would count it
+            client.api.remove_image(reference)
         raise RunError(
             Cause.APP_IMAGE_PLATFORM_UNSUPPORTED,
             f"{image} says it is for {platform}, but is for {own}",
