@@ -119,7 +119,9 @@ class Doctor:
     def _scheduler_clock(self) -> float:
         """Unix seconds that the scheduler's HTTP server says; our own where it says nothing."""
         try:
-            answer = requests.get(f"{self._config.scheduler_url}/config", timeout=5)
+            ca_file = self._config.ca_file
+            verify = str(ca_file) if ca_file is not None else True
+            answer = requests.get(f"{self._config.scheduler_url}/config", timeout=5, verify=verify)
             return parsedate_to_datetime(answer.headers["Date"]).timestamp()
         except (requests.RequestException, KeyError, ValueError):
             return time.time()
@@ -155,7 +157,8 @@ class Doctor:
     def _scheduler(self) -> str:
         chain, own = self._needed()
         where = chain.deployment
-        link = Link(self._config.scheduler_url, own, where.chain_id, where.hub, self._config.workerpool)
+        told = self._config
+        link = Link(told.scheduler_url, own, where.chain_id, where.hub, told.workerpool, ca_file=told.ca_file)
         said = link.config()
         owner = chain.workerpool(self._config.workerpool).owner
         if said.scheduler != owner:
