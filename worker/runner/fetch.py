@@ -7,6 +7,7 @@ power cut, as long as the server says that it is still the same file.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ _TRIES, _FRUITFUL = 3, 1024 * 1024
 _REDIRECTS = 5
 _PAUSE_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
+#: What is left of the disk for the journal and the system.
+RESERVE_BYTES = 32 * 1_048_576
 
 
 class Fetcher:
@@ -170,6 +173,7 @@ class Fetcher:
                 got += len(chunk)
                 self._left -= len(chunk)
                 self._require(part.size + len(chunk), url, cause)
+                _require_room(part.folder, url, cause)
                 part.write(chunk)
             self._require(part.size, url, cause)  # an end that we made is none of the file's
             return expected is None or got == expected
@@ -249,6 +253,12 @@ class Fetcher:
             over.set()
             watcher.join()
             self._connections.cut()
+
+
+def _require_room(folder: Path, url: str, cause: Cause) -> None:
+    """RunError where the disk is nearly full: the journal lies on it too, without which no stake is looked after."""
+    if shutil.disk_usage(folder).free < RESERVE_BYTES:
+        raise RunError(cause, f"{_shown(url)} does not fit onto this worker's disk", "free some space for data_dir")
 
 
 class _NoAuth(requests.auth.AuthBase):

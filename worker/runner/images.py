@@ -22,6 +22,7 @@ from oci.registry import resolve
 from poco.errors import BadInputError, Cause
 from worker.config import DockerLimits
 from worker.runner.errors import Interrupted, RunError
+from worker.runner.fetch import RESERVE_BYTES
 
 _MB = 1_048_576
 #: Bytes that a pull may take beyond what it should, for what the engine writes beside.
@@ -105,6 +106,9 @@ def _download(client: Any, reference: str, platform: str, allowed: _Allowed, sto
             if disk.taken() > limits.image_unpacked_mb_max * _MB + allowed.compressed_bytes + _SLACK:
                 problem = f"it unpacks to more than the {limits.image_unpacked_mb_max} MB that are allowed"
                 break
+            if disk.nearly_full():
+                problem = "the engine's disk is nearly full"
+                break
             if time.monotonic() > end:
                 problem = f"it takes more than {limits.pull_seconds} s"
                 break
@@ -162,6 +166,10 @@ class _Disk:
     def taken(self) -> int:
         """Bytes less than in the beginning; others may have taken them too."""
         return max(0, self._free - self._left())
+
+    def nearly_full(self) -> bool:
+        """Whether nothing more may come: the worker's journal is often on the same disk."""
+        return self._free > 0 and self._left() < RESERVE_BYTES
 
     def _left(self) -> int:
         try:

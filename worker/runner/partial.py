@@ -23,6 +23,7 @@ class PartialFile:
 
     def __init__(self, target: Path, url: str) -> None:
         self._target, self._url = target, url
+        self.folder = target.parent
         self._path = target.with_name(f"{target.name}.part")
         self._note = target.with_name(f"{target.name}.part.json")
         self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")

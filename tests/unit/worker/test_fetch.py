@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -180,6 +181,23 @@ def test_a_silent_server_is_left_at_once_when_the_task_is_given_up(files: Files,
     assert time.monotonic() - began < 2
     with pytest.raises(Interrupted):
         Fetcher(OPEN, lambda: True).inputs((f"{files.url}/data",), tmp_path)
+
+
+def test_a_task_leaves_room_for_the_journal(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download that fills the disk would end the worker, and a stake with it: the rest of the file has no room."""
+    total, used, _ = shutil.disk_usage(tmp_path)
+    took: list[int] = []
+
+    def usage(folder: Path) -> tuple[int, int, int]:
+        took.append(sum(file.stat().st_size for file in folder.iterdir()))
+        return shutil._ntuple_diskusage(total, used, fetch.RESERVE_BYTES + 300_000 - took[-1])
+
+    monkeypatch.setattr(fetch.shutil, "disk_usage", usage)
+    with pytest.raises(RunError, match="does not fit") as caught:
+        dataset(files, tmp_path, "/data")
+    assert caught.value.cause is Cause.DATASET_FILE_DOWNLOAD_FAILED
+    assert 0 < max(took) < len(DATA)
+    assert not list(tmp_path.iterdir()), "and what was there is free again"
 
 
 def test_a_bomb_is_not_expanded(files: Files, tmp_path: Path) -> None:
