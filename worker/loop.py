@@ -46,6 +46,7 @@ from worker.orders import Reply
 from worker.polling import Poller, Reporter, Shared
 from worker.postbox import Postbox
 from worker.power import Power
+from worker.runner.fetch import RESERVE_BYTES
 from worker.runner.protocol import Runner
 from worker.table import FOLLOWED, SLOT_STAGES, STAKE_EFFECTS, UNSTAKED, WORK, Do, Stage, What
 
@@ -54,6 +55,8 @@ _MB = 1_048_576
 _SPARE_LANES = 2
 #: And for nothing but what touches a stake.
 _STAKE_LANES = 2
+#: What each task may fill up to `output_mb`: its output, its checkpoint and the zip.
+_FOLDERS = 3
 _MEANS_SECONDS = 60.0
 _TROUBLE_SECONDS = 5.0
 _SAVE_SECONDS = 15.0
@@ -386,6 +389,6 @@ class Loop:
             self._anchor.step(may_spend=not busy)
 
     def _full(self) -> str:
-        need = 2 * self._config.docker.output_mb
+        need = _FOLDERS * self._config.docker.output_mb * self._config.slots + RESERVE_BYTES // _MB
         free = shutil.disk_usage(self._config.data_dir).free // _MB
-        return f"{free} MB are free in {self._config.data_dir}, a task may take {need}" if free < need else ""
+        return f"{free} MB are free in {self._config.data_dir}, tasks may take {need}" if free < need else ""

@@ -37,7 +37,7 @@ _REDIRECTS = 5
 _PAUSE_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
 #: What is left of the disk for the journal and the system.
-RESERVE_BYTES = 32 * 1_048_576
+RESERVE_BYTES = 8 * 1_048_576
 
 
 class Fetcher:

@@ -162,3 +162,15 @@ def test_what_a_silent_engine_keeps_is_removed_when_it_is_back(tmp_path: Path) -
         rig.loop._ticks()
     assert rig.engine.removed == [TASK]
     rig.loop._lanes.close()
+
+
+def test_all_that_tasks_may_write_leaves_room_for_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output, checkpoint and zip: a program within its bounds must not fill the disk, or the worker ends."""
+    rig = Rig(tmp_path, Stage.CONTRIBUTED)
+    limit = rig.loop._config.docker.output_mb
+    written = {"out": limit, "checkpoint": limit, "result.zip": limit}
+    free = (sum(written.values()) + 1) * 1_048_576
+    monkeypatch.setattr("worker.loop.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    assert "tasks may take" in rig.loop._full()
+    free += 100 * 1_048_576
+    assert rig.loop._full() == ""
