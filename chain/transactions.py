@@ -175,12 +175,14 @@ class Sender:
             stuck_seconds=rules.stuck_seconds,
             now=int(self._clock()),
         )
+        if found is None and sight.used <= lease.nonce and (urgent or verdict is Verdict.REPLACE):
+            self._see_to_first(lease, urgent=urgent)
         match verdict:
             case Verdict.REPLACE:
                 self._replace(lease, urgent=urgent)
             case Verdict.WAIT if found is None and sight.used <= lease.nonce and not self.known(lease.last.tx_hash):
                 self.broadcast(Prepared(lease.last.tx_hash, lease.last.raw))
-            case Verdict.TAKEN:
+            case Verdict.TAKEN if not self._in_a_block(lease):  # a node may have a block before its receipts
                 self._end(lease, Ended("GONE"))
                 self.shared = f"nonce {lease.nonce} went to a transaction that this process did not send"
                 raise TakenError(lease)
@@ -209,11 +211,7 @@ class Sender:
 
     def known(self, tx_hash: str) -> bool:
         """Whether a node has the transaction, mined or not."""
-        try:
-            self.chain.ask(lambda: self.chain.web3.eth.get_transaction(to_bytes(tx_hash)))  # type: ignore[arg-type]
-        except TransactionNotFound:
-            return False
-        return True
+        return self._transaction(tx_hash) is not None
 
     def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt of a transaction that succeeded, however deep; None where there is none."""
@@ -226,6 +224,18 @@ class Sender:
         """The receipt of any attempt, the latest first."""
         found = (self._raw_receipt(attempt.tx_hash) for attempt in reversed(lease.attempts))
         return next((raw for raw in found if raw is not None), None)
+
+    def _in_a_block(self, lease: Lease) -> bool:
+        found = (self._transaction(attempt.tx_hash) for attempt in reversed(lease.attempts))
+        return any(one is not None and one.get("blockNumber") is not None for one in found)
+
+    def _transaction(self, tx_hash: str) -> Mapping[str, Any] | None:
+        eth = self.chain.web3.eth
+        try:
+            found: Mapping[str, Any] = self.chain.ask(lambda: eth.get_transaction(to_bytes(tx_hash)))  # type: ignore[arg-type]
+        except TransactionNotFound:
+            return None
+        return found
 
     def _raw_receipt(self, tx_hash: str) -> Mapping[str, Any] | None:
         try:
@@ -327,6 +337,21 @@ class Sender:
         self.book.keep(lease.step, again, int(self._clock()))
         self._log("transaction_replaced", step=lease.step, nonce=lease.nonce, old=last.tx_hash, tx=again.tx_hash)
         self.broadcast(again)
+
+    def _see_to_first(self, lease: Lease, *, urgent: bool) -> None:
+        """Nothing is mined before the lowest nonce that waits: nobody may follow its step, or it is at a lower cap."""
+        lower = [one for one in self.book.open() if one.nonce < lease.nonce]
+        used = self._count("latest") if lower else 0
+        for first in (one for one in lower if one.nonce == used):
+            try:
+                if self._clock() - first.last.at >= self.chain.settings.stuck_seconds:
+                    self._replace(first, urgent=urgent)
+                elif not self.known(first.last.tx_hash):
+                    self.broadcast(Prepared(first.last.tx_hash, first.last.raw))
+            except ChainUnreachableError:
+                raise
+            except PewError as error:
+                self._log("transaction_in_the_way", level="warning", step=first.step, nonce=used, error=str(error))
 
     def _fill_gaps(self) -> None:
         """Send nothing to oneself where a nonce below a lease is nobody's."""
