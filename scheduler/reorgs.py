@@ -45,11 +45,13 @@ def last_common(known: Sequence[tuple[int, str]], same: Callable[[int, str], boo
     return known[high][0] if high < len(known) else None
 
 
-def agreed(engine: Engine, chain: Chain, end: tuple[int, str]) -> int:
+def agreed(engine: Engine, chain: Chain, end: tuple[int, str], *, patient: bool = False) -> int | None:
     """The last block read that is still part of the chain; what came after it is rolled back.
 
     Args:
         end: number and hash of the chain's newest block.
+        patient: whether a chain that ends before what was read, and contradicts nothing of it, is that of a node that
+            is behind: then nothing is rolled back, and the answer is None.
     """
     start = chain.deployment.block - 1
     with engine.store.read() as db:
@@ -65,6 +67,10 @@ def agreed(engine: Engine, chain: Chain, end: tuple[int, str]) -> int:
         return int(newest.number)
     with engine.store.read() as db:
         known = [(r.number, r.hash) for r in db.execute(_KNOWN)]
+    if patient and newest is not None and newest.number > end[0]:
+        shown = next((one for one in known if one[0] <= end[0]), None)
+        if shown is None or same(*shown):
+            return None
     found = last_common(known, same)
     if found is None:
         e = t.events.c

@@ -14,8 +14,10 @@ from sqlalchemy import Connection, insert, select
 
 from chain.abi import TASK_EVENTS
 from chain.client import Chain
+from chain.endpoints import FORGET_SECONDS
 from chain.logs import LogReader
 from chain.model import Event
+from chain.settings import LOCAL_CHAINS
 from poco import params
 from poco.consensus import weight
 from poco.deadlines import REVEAL_RATIO
@@ -41,6 +43,8 @@ EVENTS_TOGETHER = 50
 LOOK_SECONDS = 0.03
 #: A chain that has not moved is read again after so long.
 STILL_SECONDS = 0.5
+#: A node that is behind what was read is no trouble for so long: a provider answers for several.
+BEHIND_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Watcher(threading.Thread):
         self._taken: set[tuple[int, str, int]] = set()
         #: the chain's end as it was read last, and when
         self._end: tuple[str, float] | None = None
+        #: since when the nodes show less than was read, monotonic; None where they do not
+        self._behind_since: float | None = None
         #: whether everything up to the chain's end has been read at least once
         self.caught_up = False
 
@@ -153,7 +159,17 @@ class Watcher(threading.Thread):
             return
         self._widely.clear()
         self._end = None
-        common = reorgs.agreed(self._engine, self._chain, (head, end))
+        behind = began - self._behind_since if self._behind_since is not None else 0.0
+        # a chain of this machine that is shorter was set back
+        here = self._chain.deployment.chain_id in LOCAL_CHAINS
+        patient = not here and behind < FORGET_SECONDS
+        common = reorgs.agreed(self._engine, self._chain, (head, end), patient=patient)
+        if common is None:
+            self._behind_since = began - behind
+            if self.caught_up and behind < BEHIND_SECONDS:
+                return
+            raise PewError(f"the nodes show block {head}, which is older than what was read", code="BEHIND")
+        self._behind_since = None
         self.block = common
         first = self._again_from(common, RECHECK_SECONDS if widely else REPORT_SECONDS)
         if first > head:
