@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -36,6 +37,10 @@ RECHECK_EVERY = 2.0
 REPORT_SECONDS = 1.0
 #: So many blocks are read again at the start.
 RECHECK_BLOCKS = 8
+#: Providers may know a log much later than its block: on a chain that is not of this machine what was read in the last
+#: ten minutes, and so many blocks before the start, is read again every minute. A deal that is missed loses a stake.
+LATE_SECONDS, LATE_EVERY, LATE_STEP = 600.0, 60.0, 10.0
+LATE_BLOCKS = 256
 #: Tasks of a new deal, and events, in one write to the store.
 TASKS_TOGETHER = 500
 EVENTS_TOGETHER = 50
@@ -98,6 +103,11 @@ class Watcher(threading.Thread):
         self._fresh: list[tuple[int, float]] = []
         #: logs of those blocks that were dealt with: (block, its hash, index)
         self._taken: set[tuple[int, str, int]] = set()
+        #: whether the nodes are of this machine
+        self._here = chain.deployment.chain_id in LOCAL_CHAINS
+        #: blocks that were read not very long ago, and when; and when they were read again
+        self._late: deque[tuple[int, float]] = deque()
+        self._late_read = -math.inf
         #: the chain's end as it was read last, and when
         self._end: tuple[str, float] | None = None
         #: since when the nodes show less than was read, monotonic; None where they do not
@@ -152,26 +162,21 @@ class Watcher(threading.Thread):
         if stale:
             raise PewError(f"out of service: {stale}", hint="the nodes do not follow the chain", code="OUT_OF_SERVICE")
         began, widely = time.monotonic(), self._widely.is_set()
+        late = not self._here and began - self._late_read >= LATE_EVERY
         head = self._chain.block_number()
         end = self._chain.block(head)[1]
         still = self._end is not None and self._end[0] == end and began - self._end[1] < STILL_SECONDS
-        if still and not widely:
+        if still and not widely and not late:
             return
         self._widely.clear()
         self._end = None
-        behind = began - self._behind_since if self._behind_since is not None else 0.0
-        # a chain of this machine that is shorter was set back
-        here = self._chain.deployment.chain_id in LOCAL_CHAINS
-        patient = not here and behind < FORGET_SECONDS
-        common = reorgs.agreed(self._engine, self._chain, (head, end), patient=patient)
+        common = self._agreed((head, end), began)
         if common is None:
-            self._behind_since = began - behind
-            if self.caught_up and behind < BEHIND_SECONDS:
-                return
-            raise PewError(f"the nodes show block {head}, which is older than what was read", code="BEHIND")
-        self._behind_since = None
+            return
         self.block = common
         first = self._again_from(common, RECHECK_SECONDS if widely else REPORT_SECONDS)
+        if late:
+            first = self._late_from(common, began)
         if first > head:
             self._end = end, began
         while first <= head and not self._stopping.is_set():
@@ -182,13 +187,29 @@ class Watcher(threading.Thread):
             self._chain.endpoints.require(last)
             new = [event for event in merged(events) if _place(event) not in self._taken]
             if new or last > self.block:
-                self._take(new, _Read({**{event.block: event.block_hash for event in new}, last: last_hash}, last))
+                marks = {**{event.block: event.block_hash for event in new}, last: last_hash}
+                self._take(new, _Read(marks, max(last, self.block)))
             if last > self.block:
                 self._fresh.append((self.block + 1, time.monotonic()))
+                if not self._late or began - self._late[-1][1] >= LATE_STEP:
+                    self._late.append((self.block + 1, began))
                 self.block = last
             first = last + 1
             if last_hash == end:
                 self._end = end, began
+        if late:
+            self._late_read = began
+
+    def _agreed(self, end: tuple[int, str], now: float) -> int | None:
+        """The last block read that the chain still has; None while a node is behind that for a moment."""
+        behind = now - self._behind_since if self._behind_since is not None else 0.0
+        # a chain of this machine that is shorter was set back
+        patient = not self._here and behind < FORGET_SECONDS
+        common = reorgs.agreed(self._engine, self._chain, end, patient=patient)
+        self._behind_since = now - behind if common is None else None
+        if common is None and not (self.caught_up and behind < BEHIND_SECONDS):
+            raise PewError(f"the nodes show block {end[0]}, which is older than what was read", code="BEHIND")
+        return common
 
     def _again_from(self, common: int, seconds: float) -> int:
         """The first block to read: what was read for the first time within `seconds` is read again."""
@@ -199,6 +220,15 @@ class Watcher(threading.Thread):
         oldest = min((block for block, _ in self._fresh), default=common + 1)
         self._taken = {log for log in self._taken if oldest <= log[0] <= common}
         first = min((block for block, at in self._fresh if at > now - seconds), default=common + 1)
+        return max(min(first, common + 1), self._chain.deployment.block)
+
+    def _late_from(self, common: int, now: float) -> int:
+        """The first of the blocks that were read not very long ago."""
+        if self._late_read == -math.inf:
+            self._late.appendleft((common + 1 - LATE_BLOCKS, now))
+        while self._late and self._late[0][1] < now - LATE_SECONDS:
+            self._late.popleft()
+        first = min((block for block, _ in self._late), default=common + 1)
         return max(min(first, common + 1), self._chain.deployment.block)
 
     # --- events

@@ -39,6 +39,8 @@ class SmallNode:
     behind: int = 0
     #: from this block on it is on another branch
     forked: int = 10**9
+    #: logs by their block
+    logs: dict[int, dict[str, Any]] = field(default_factory=dict)
     #: it answers nothing
     away: bool = False
 
@@ -83,7 +85,8 @@ class SmallNode:
             case "eth_getCode" | "eth_call":
                 return "0x" + "00" * 32
             case "eth_getLogs":
-                return []
+                first, last = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+                return [self._log(number) for number in sorted(self.logs) if first <= number <= last]
             case "eth_getBlockByNumber":
                 number = self.head if params[0] == "latest" else int(params[0], 16)
                 return self._block(number) if number <= self.head else None
@@ -101,6 +104,10 @@ class SmallNode:
         time = hex(GENESIS + number)
         return {"number": hex(number), "hash": self.block_hash(number), "timestamp": time, "gasLimit": hex(30_000_000),
                 "baseFeePerGas": hex(self.base_fee), "transactions": []}  # fmt: skip
+
+    def _log(self, number: int) -> dict[str, Any]:
+        where = {"blockHash": self.block_hash(number), "blockNumber": hex(number), "logIndex": "0x0"}
+        return {"transactionHash": to_hex(keccak(b"log", bytes([number]))), **where, **self.logs[number]}
 
     def _count(self, sender: str, block: str) -> int:
         used = self.used.get(sender, [])

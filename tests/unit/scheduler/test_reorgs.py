@@ -9,7 +9,10 @@ import pytest
 from eth_account import Account
 from sqlalchemy import select
 
+from chain import abi
 from chain.wallet import Wallet
+from poco.states import TaskStatus
+from scheduler import model as m
 from scheduler import store, watcher
 from scheduler import tables as t
 from scheduler.engine import Engine
@@ -99,3 +102,27 @@ def test_one_endpoint_that_is_behind_the_one_that_failed_takes_nothing_back(node
         other.mine(4)
         assert rig.watcher.look()
         assert rig.read == (21, 21)
+
+
+def test_a_log_that_a_provider_knows_long_after_its_block_is_not_missed(
+    node: SmallNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Endpoints answer eth_getLogs with nothing, not with an error, while their index is behind."""
+    for name in ("RECHECK_SECONDS", "REPORT_SECONDS", "RECHECK_BLOCKS", "LATE_EVERY"):
+        monkeypatch.setattr(watcher, name, 0, raising=False)
+    rig = Rig(tmp_path, node)
+    task = m.TaskTerms("0x" + "11" * 32, "0x" + "33" * 20, False, 1, 50, 300, 2**40, 2**41).task(0)
+    with rig.database.write() as db:
+        store.add_tasks(db, [task], 1000)
+    assert rig.watcher.look()
+    node.mine(5)
+    assert rig.watcher.look()
+    event = next(topic for topic, entry in abi.topics().items() if entry["name"] == "TaskInitialize")
+    node.logs[22] = {"topics": [event, task.id, "0x" + HUB[2:].rjust(64, "0")], "data": "0x"}
+    for _ in range(2):
+        node.mine()
+        assert rig.watcher.look()
+    with rig.database.read() as db:
+        found = store.load_task(db, task.id)
+        assert found is not None and found.status is TaskStatus.INITIALIZED
+        assert len(db.execute(select(t.events)).all()) == 1
