@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from chain.model import Event, Task
 from poco.states import ChainTaskStatus as C
@@ -36,6 +40,21 @@ class Findings:
         for name, lines in asdict(other).items():
             mine = getattr(self, name)
             mine += [line for line in lines if line not in mine]
+
+
+def processes_below(folder: Path, known: Collection[int]) -> list[str]:
+    """Processes that were told of something in that folder, beside the known and the rest of their sessions."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in known:
+            continue
+        with suppress(OSError):  # it has just ended
+            if os.getsid(int(entry.name)) in known:
+                continue
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(word.startswith(f"{folder}/") for word in words):
+                found.append(f"process {entry.name} {' '.join(words)[:120]}")
+    return found
 
 
 @dataclass

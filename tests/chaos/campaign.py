@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import threading
@@ -17,8 +18,8 @@ from typing import Any
 
 from ops.stack import Stack
 from tests.chaos import states
-from tests.chaos.audit import Auditor, Findings
-from tests.chaos.daemons import release
+from tests.chaos.audit import Auditor, Findings, processes_below
+from tests.chaos.daemons import Daemon, release
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.requester import HOPELESS, MISSING, LazyWorker, Requester, wait_until
 from tests.chaos.world import World
@@ -194,7 +195,10 @@ class Round:
                     if not self.world.node_rested:
                         daemon.go_on()
                         continue
-                    self.world.restart_node(away=self.world.random.uniform(0.2, 1.0), meanwhile=daemon.go_on)
+                    at_it = self._kill_node_at(daemon)
+                    if not at_it:  # the node was being hit by another: it died later than that
+                        self._count(Fault("kill-node", "chain", "an instant was missed"))
+                        continue
                 self.totals.wanted.discard((name, who))
                 self._count(Fault(f"kill-{'node' if who == 'node' else daemon.role}-at-state", daemon.name), name)
                 resume, armed = time.monotonic() + self.world.random.uniform(*STATE_PAUSE), None
@@ -204,6 +208,17 @@ class Round:
                 armed = now if armed is None else armed
                 self._arm(now - armed)
                 rearm = now + 2
+
+    def _kill_node_at(self, daemon: Daemon) -> bool:
+        """Whether the daemon still stood at its instant when the node was dead."""
+        stood: list[bool] = []
+
+        def meanwhile() -> None:
+            stood.append(daemon.waits)
+            daemon.go_on()
+
+        self.world.restart_node(away=self.world.random.uniform(0.2, 1.0), meanwhile=meanwhile)
+        return stood[0]
 
     def _at_work(self) -> bool:
         """Whether the faults have something to hit: no more of them before what they hit last has come back."""
@@ -271,8 +286,12 @@ class Round:
         found = self.auditor.at_the_end(world.stop())
         if not tidy and not found.orphans:
             found.orphans.append(f"containers were there {TIDY_SECONDS} s after the last task")
+        known = {process.pid for process in world.stack.processes.values()} | {os.getpid()}
+        found.orphans += processes_below(world.folder, known)
         self.totals.findings.add(found)
         self.totals.ended += self.auditor.ended
+        if not self.auditor.ended["COMPLETED"]:
+            self.totals.broken.append("no task was completed: that nothing is wrong says nothing")
         self.totals.errors.update(world.errors())
         self.totals.exits += world.exits
         self.totals.deaths += sum(daemon.deaths for daemon in world.daemons.values())

@@ -1,8 +1,9 @@
 """A scheduler or worker as it is, with two strings to pull: `python -m tests.chaos.daemon FOLDER ROLE ARGS...`.
 
 In FOLDER, `armed` holds lines `<name of an instant> self|node`: the process that passes that instant kills itself with
-SIGKILL, or says so in `hit` and waits until the campaign has killed the chain's node (`go`). `clock` holds seconds
-(a double) that are added to every reading of the clock, and may change at any time.
+SIGKILL, or says so in `hit` and waits until the campaign has killed the chain's node (`go`); if that took too long, it
+goes on and says so (`late`). `clock` holds seconds (a double) that are added to every reading of the clock, and may
+change at any time.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Points:
 
     def __init__(self, folder: Path) -> None:
         self._armed, self._hit, self._go = folder / "armed", folder / "hit", folder / "go"
-        self._ready = folder / "ready"
+        self._ready, self._late = folder / "ready", folder / "late"
 
     def ready(self) -> None:
         """It is at its work."""
@@ -58,6 +59,7 @@ class Points:
         except FileNotFoundError:  # another thread was first
             return
         self._go.unlink(missing_ok=True)
+        self._late.unlink(missing_ok=True)
         draft = self._hit.with_suffix(".draft")
         draft.write_text(f"{name} {armed[name]}")
         draft.rename(self._hit)
@@ -66,6 +68,8 @@ class Points:
         end = time.monotonic() + NODE_WAIT_SECONDS
         while not self._go.exists() and time.monotonic() < end:
             time.sleep(0.005)
+        if not self._go.exists():
+            self._late.touch()
 
 
 def around(

@@ -60,6 +60,11 @@ class Daemon:
         (self.folder / "hit").unlink()
         return name, target
 
+    @property
+    def waits(self) -> bool:
+        """Whether it still stands at the instant that `hit` named last."""
+        return not (self.folder / "late").exists()
+
     def go_on(self) -> None:
         (self.folder / "go").touch()
 

@@ -72,15 +72,20 @@ def kill_two(world: World) -> Fault | None:
 
 
 def _line(kind: str, mode: str) -> Make:
-    def make(world: World) -> Fault:
+    def make(world: World) -> Fault | None:
         name = world.random.choice(sorted(world.lines.lines))
+        line = world.lines.lines[name]
         seconds = _long(world)
         chance = world.random.choice((0.3, 0.7, 1.0)) if mode in ("lose", "twice") else 1.0
         delay = round(world.random.uniform(0.2, 1.5), 2) if mode == "slow" else 0.0
+        before, open_then = line.done.total(), len(line.clients)
         world.lines.set(name, mode, delay, chance)
         time.sleep(seconds)
         world.lines.set(name, "")
-        return Fault(kind, name, f"{seconds} s, chance {chance}, delay {delay} s")
+        if mode == "silent":
+            time.sleep(0.1)  # who was kept waiting is counted when it is over
+        met = line.done.total() > before or (mode == "cut" and open_then > 0)
+        return None if not met else Fault(kind, name, f"{seconds} s, chance {chance}, delay {delay} s")
 
     return make
 
