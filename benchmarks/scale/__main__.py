@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import real_worker
-from benchmarks.scale.figures import cpu_seconds, exponent, line, percentile, resident_mb
+from benchmarks.scale.figures import cpu_seconds, exponent, line, percentile, require_answered, resident_mb
 from benchmarks.scale.fleet import Spec
 from benchmarks.scale.ground import Demand, Ground
 from benchmarks.scale.zips import result_zip
@@ -109,6 +109,7 @@ def fleet_row(ground: Ground, size: int, load: Load) -> tuple[dict[str, float], 
     for each in seen:
         for what, count in each["errors"].items():
             errors[what] = errors.get(what, 0) + count
+    require_answered(errors, sum(len(calls[kind]) for kind in kinds))
     more = {
         "latency": p, "count": {kind: len(values) for kind, values in calls.items()}, "joined_s": joined,
         "anvil_pct": cpu["anvil"], "clients_pct": sum(each["cpu_s"] for each in seen) / load.seconds * 100,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from poco.errors import PewError
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,6 +41,16 @@ def percentile(values: Iterable[float], share: float) -> float:
     if not ordered:
         return math.nan
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+
+def require_answered(errors: Mapping[str, int], answered: int) -> None:
+    """PewError where more than one in a hundred failed: a p99 of the others would say nothing."""
+    failed = sum(errors.values())
+    if failed * 100 > failed + answered:
+        raise PewError(
+            f"{failed} calls failed while {answered} were answered: {dict(errors)}",
+            hint="the machine is too busy for this fleet, or the scheduler is at its limits: see its log",
+        )
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from benchmarks.scale.figures import exponent, line, percentile
+from benchmarks.scale.figures import exponent, line, percentile, require_answered
+from poco.errors import PewError
 
 
 def test_figures() -> None:
@@ -15,3 +16,10 @@ def test_figures() -> None:
     sizes = [100.0, 1000.0, 5000.0]
     assert exponent(sizes, [3 * n**2 for n in sizes]) == pytest.approx(2)
     assert line(sizes, [7 + 0.5 * n for n in sizes]) == pytest.approx((7, 0.5))
+
+
+def test_a_p99_of_the_answers_counts_only_where_nearly_all_were_answered() -> None:
+    require_answered({}, 10)
+    require_answered({"poll: TimeoutError": 1}, 99)
+    with pytest.raises(PewError, match="2 calls failed"):
+        require_answered({"poll: TimeoutError": 1, "poll: 503": 1}, 100)
