@@ -46,6 +46,11 @@ def test_a_green_task_waits_for_a_worker_that_is_net_positive() -> None:
     assert choose(replace(WORKER, green=True), [green], (), 0).task == green
 
 
+def test_who_cannot_pay_for_its_gas_gets_nothing_and_is_told_the_sum() -> None:
+    choice = choose(replace(WORKER, gas_lacking=123_456), [task()], (), 0)
+    assert choice.task is None and "123456 wei" in choice.reason and ME in choice.reason
+
+
 def test_no_task_no_reason_to_worry() -> None:
     assert choose(WORKER, [], (), 0).reason == "no task waits for a worker"
 

@@ -44,6 +44,12 @@ def again(journal: Journal) -> Journal:
     return Journal(journal.path)
 
 
+def test_what_is_committed_is_on_the_disk_itself(journal: Journal) -> None:
+    """A kill loses nothing that the kernel has; a power cut does, unless each commit is synced."""
+    assert journal.rows("PRAGMA synchronous") == [(2,)]
+    assert again(journal).rows("PRAGMA synchronous") == [(2,)]
+
+
 def test_state_and_reports_come_back(journal: Journal) -> None:
     empty = Worker(slots=2)
     state = Worker(slots=2, acked=7, replicates={TASK: replicate(), OTHER: replicate(OTHER, 2, Stage.CONTRIBUTED)})
