@@ -51,6 +51,14 @@ def test_who_cannot_pay_for_its_gas_gets_nothing_and_is_told_the_sum() -> None:
     assert choice.task is None and "123456 wei" in choice.reason and ME in choice.reason
 
 
+def test_what_the_battery_can_surely_bear_comes_before_the_deadline() -> None:
+    short = replace(task(1, deadline=3000), run_seconds=60)
+    sooner = task(2, deadline=2000)
+    assert choose(WORKER, [short, sooner], (), 0).task == sooner
+    assert choose(replace(WORKER, run_seconds=T - 1), [short, sooner], (), 0).task == short
+    assert choose(replace(WORKER, run_seconds=T), [short, sooner], (), 0).task == sooner
+
+
 def test_no_task_no_reason_to_worry() -> None:
     assert choose(WORKER, [], (), 0).reason == "no task waits for a worker"
 
