@@ -227,7 +227,7 @@ class PoolChain:
 
         Raises:
             RefusalError: it cannot be done (any more); nothing is staked.
-            ChainUnreachableError, PendingError: ask again later.
+            ChainUnreachableError, PendingError, FeesTooHighError: ask again later.
         """
         task_id, digest = replicate.task_id, replicate.digest or ZERO_BYTES32
         mined = self.recover_in_time(replicate, "contribute")
@@ -244,6 +244,7 @@ class PoolChain:
         if task.status is ChainTaskStatus.REVEALING:
             raise RefusalError(Cause.CONSENSUS_REACHED, "the others agreed before this worker was ready")
         self.require_open(task, now)
+        self.sender.gas_price()  # where it is dear now: what is done waits as long as it is of use
         self._require_means(self.chain.deal(replicate.deal_id))
         call = self.chain.hub.functions.contribute(
             to_bytes(task_id),

@@ -27,7 +27,7 @@ from worker.table import Stage, What
 from worker.transport import while_wanted
 
 #: Codes of failures that may pass by themselves.
-_PASSING = frozenset({"CHAIN_UNREACHABLE", "CHAIN_ERROR", "PENDING", "NOT_SENT", "SCHEDULER_DOWN"})
+_PASSING = frozenset({"CHAIN_UNREACHABLE", "CHAIN_ERROR", "PENDING", "NOT_SENT", "FEES_TOO_HIGH", "SCHEDULER_DOWN"})
 
 
 def facts_of(replicate: Replicate) -> Facts:

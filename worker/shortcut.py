@@ -58,7 +58,7 @@ def finalize(chain: PoolChain, replicate: Replicate, delivery: Delivery, stop: C
     Raises:
         UsualWayError: somebody has contributed, or the contracts refuse this way and the task is still open.
         RefusalError: it cannot be done (any more); nothing is staked.
-        ChainUnreachableError, PendingError: ask again later.
+        ChainUnreachableError, PendingError, FeesTooHighError: ask again later.
     """
     task_id, digest, hub = replicate.task_id, replicate.digest or ZERO_BYTES32, chain.chain
     mined = chain.recover_in_time(replicate, STEP)
@@ -97,6 +97,7 @@ def _require_alone(chain: PoolChain, task_id: str, now: int) -> None:
     chain.require_open(task, now)
     if task.contributors:
         raise UsualWayError("somebody has contributed to this task already")
+    chain.sender.gas_price()  # where it is dear now: what is done waits as long as it is of use
     lacking = chain.gas_lacking()
     if lacking:
         raise RefusalError(Cause.STAKE_TOO_LOW, lacking)

@@ -39,6 +39,10 @@ class SmallNode:
     behind: int = 0
     #: from this block on it is on another branch
     forked: int = 10**9
+    #: a block for each transaction that comes in
+    automine: bool = False
+    #: answers of contracts by the function's selector
+    views: dict[str, str] = field(default_factory=dict)
     #: logs by their block
     logs: dict[int, dict[str, Any]] = field(default_factory=dict)
     #: it answers nothing
@@ -82,6 +86,10 @@ class SmallNode:
                 return hex(self.head)
             case "eth_maxPriorityFeePerGas":
                 return hex(10**8)
+            case "eth_getBalance":
+                return hex(10**18)
+            case "eth_call" if params[0]["data"][:10] in self.views:
+                return self.views[params[0]["data"][:10]]
             case "eth_getCode" | "eth_call":
                 return "0x" + "00" * 32
             case "eth_getLogs":
@@ -129,6 +137,8 @@ class SmallNode:
         if before is not None and sent.fee.limit * 10 < before.fee.limit * 11:
             raise ValueError("replacement transaction underpriced")
         self.pool[sender, sent.nonce] = sent
+        if self.automine:
+            self.mine()
         return sent.tx_hash
 
     def _receipt(self, tx_hash: str) -> dict[str, Any] | None:
