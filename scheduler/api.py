@@ -137,10 +137,9 @@ def build(s: Services) -> FastAPI:
         now = s.engine.now()
         operator = owners.verified(body.operator, s.pool.chain_id, s.pool.workerpool, wallet)
         network = s.engine.owners.network(request.client.host if request.client else None)
-        with s.engine.store.write() as db:
-            store.ensure_worker(db, wallet, now)
-            s.engine.roll.register(wallet, body, now, operator=operator, network=network)
-            s.engine.roll.flush(db, now)
+        s.engine.store.transact(lambda db: store.ensure_worker(db, wallet, now))
+        s.engine.roll.register(wallet, body, now, operator=operator, network=network)
+        s.engine.flush()
         s.engine.arrived(wallet)
 
     @app.put("/workers/me/ledger/{day}", status_code=HTTPStatus.NO_CONTENT)

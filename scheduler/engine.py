@@ -287,8 +287,15 @@ class Engine:
             presence.write(db, rows)
             store.acknowledge(db, acked)
 
-        if rows or acked:
+        if not rows and not acked:
+            return
+        try:
             self.store.transact(write)
+        except BaseException:  # written the next time, as nobody says it again
+            self.roll.not_written(row["of"] for row in rows)
+            with self._acking:
+                self._acked = acked | self._acked
+            raise
 
     def _release(self, seen: Seen, turned: Presence) -> None:
         with self.store.read() as db:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -242,6 +242,11 @@ class Roll:
             self._stale -= {s.wallet for s in changed}
             self._written.update((s.wallet, s.last_seen) for s in changed)
         return [self._row(s, now) for s in sorted(changed, key=lambda s: s.wallet)]
+
+    def not_written(self, wallets: Iterable[str]) -> None:
+        """Rows of `changed` did not come into the database."""
+        with self._lock:
+            self._dirty.update(wallets)
 
     @property
     def dirty(self) -> bool:

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from chain.wallet import Wallet
 from poco.errors import Cause
 from poco.ids import result_hash
+from poco.states import Presence
 from poco.states import ReplicateStatus as R
-from poco.wire import Verdict, WorkerInfo
+from poco.wire import NotificationType, Poll, Verdict, WorkerInfo
 from scheduler import engine as engines
 from scheduler import model as m
 from scheduler import store
@@ -22,6 +23,7 @@ from scheduler import tables as t
 from scheduler.clock import TICK_SECONDS, Clock
 from scheduler.engine import Engine
 from scheduler.funds import Funds
+from scheduler.postgres import StoreUnreachableError
 from scheduler.presence import Roll
 from scheduler.rules import START_SECONDS
 from scheduler.store import Store
@@ -126,3 +128,33 @@ def test_no_deadline_is_held_against_a_worker_before_the_chain_is_read(pool: Poo
         assert pool.told(A) == ["START", "REVEAL"]
     finally:
         clock.stop()
+
+
+def test_what_the_database_did_not_take_is_written_the_next_time(pool: Pool) -> None:
+    """A sleep that was announced while the database was away survives a restart of the scheduler."""
+    away = True
+
+    def check(_db: object) -> None:
+        if away:
+            raise StoreUnreachableError("the database does not answer")
+
+    engine = pool.engine
+    engine.roll.register(A, INFO, NOW)
+    with pool.database.write() as db:
+        store.ensure_worker(db, A, NOW)
+        store.add_notification(db, m.Notify(A, NotificationType.REVEAL, "0x" + "22" * 32), NOW)
+        seq = store.unacked(db, A)[0].seq
+    engine.roll.heard(A, Poll(presence=Presence.ASLEEP, resume_at=NOW + 9000, free_slots=0, acked=seq), NOW, NOW)
+    engine.acknowledged(A, seq)
+    engine.store = pool.database.guarded(check)
+    with pytest.raises(StoreUnreachableError):
+        engine.flush()
+    away = False
+    engine.flush()
+    assert pool.told(A) == []
+    later = Roll(30, 120)
+    with pool.database.read() as db:
+        later.load(db, NOW + 5000)
+    seen = later.get(A)
+    assert seen is not None
+    assert later.presence(seen, NOW + 8000) is Presence.ASLEEP
