@@ -21,7 +21,8 @@ class Bell:
         self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         #: by wallet with mail, the instant (monotonic) of its first ring since it had none
         self._mail: dict[str, float] = {}
-        self._nudged: set[str] = set()
+        #: events of open polls that were nudged
+        self._nudged: set[asyncio.Event] = set()
         self._listener: Callable[[str], None] | None = None
 
     def load(self, wallets: Iterable[str]) -> None:
@@ -40,6 +41,7 @@ class Bell:
             yield entry[1]
         finally:
             with self._lock:
+                self._nudged.discard(entry[1])
                 self._waiting[wallet].remove(entry)
                 if not self._waiting[wallet]:
                     del self._waiting[wallet]
@@ -97,17 +99,14 @@ class Bell:
         """End the wait of this wallet's open polls, whether or not something lies ready."""
         with self._lock:
             entries = list(self._waiting.get(wallet, ()))
-            if entries:
-                self._nudged.add(wallet)
+            self._nudged.update(event for _, event in entries)
         for loop, event in entries:
             loop.call_soon_threadsafe(event.set)
 
-    def nudged(self, wallet: str) -> bool:
-        """Whether a poll that was woken was nudged; asked once."""
+    def nudged(self, rung: asyncio.Event) -> bool:
+        """Whether the poll that this event has woken was nudged."""
         with self._lock:
-            found = wallet in self._nudged
-            self._nudged.discard(wallet)
-            return found
+            return rung in self._nudged
 
     def wake_all(self) -> None:
         """End the wait of every open poll."""

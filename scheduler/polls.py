@@ -103,7 +103,7 @@ class Polls:
                 while not (found or over or self.stopping.is_set()):
                     await rung.wait()
                     rung.clear()
-                    if gone.done() or bell.nudged(wallet):
+                    if gone.done() or bell.nudged(rung):
                         return [], time.monotonic()
                     found, since = await self._collect(wallet, body.acked)
             finally:

@@ -193,3 +193,16 @@ def test_beyond_the_limit_and_unregistered_workers_are_refused(desk: Desk, polls
     desk.roll = Roll(30, 120)
     with pytest.raises(HttpError, match="not registered"):
         run(lambda: ask(polls))
+
+
+def test_a_nudge_ends_every_poll_that_a_worker_seems_to_hold(desk: Desk, polls: Polls) -> None:
+    """One of them may hang on a connection that is long broken."""
+
+    async def nudged() -> float:
+        begun = time.monotonic()
+        both = asyncio.gather(ask(polls, wait_seconds=9), ask(polls, wait_seconds=9))
+        asyncio.get_running_loop().call_later(0.1, desk.bell.nudge, W)
+        await both
+        return time.monotonic() - begun
+
+    assert run(nudged) < 5
