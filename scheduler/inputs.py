@@ -27,7 +27,9 @@ from scheduler.partials import no_room
 from scheduler.web import HttpError
 
 MAX_AT_ONCE = 16
+#: A requester that sends nothing for so long, or after that less than so many bytes a second, has hung up.
 STALL_SECONDS = 60
+SLOWEST = 1024
 DRAINED = 32 * 2**20
 DAY = 86_400
 
@@ -168,7 +170,8 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 async def _receive(part: Path, size: int, body: AsyncIterator[bytes]) -> bytes:
     """Write a stream of exactly `size` bytes to a new file; its sha-256."""
-    state, held, stream = hashlib.sha256(), 0, aiter(body)
+    state, held, stream, began = hashlib.sha256(), 0, aiter(body), time.monotonic()
+    stalled = HttpError(HTTPStatus.REQUEST_TIMEOUT, "STALLED", "nothing more came, or too slowly", "send it again")
     short = HttpError(HTTPStatus.BAD_REQUEST, "TOO_SHORT", f"not {size} bytes were sent", "send it again")
     with part.open("xb") as file:
         while True:
@@ -177,12 +180,15 @@ async def _receive(part: Path, size: int, body: AsyncIterator[bytes]) -> bytes:
             except StopAsyncIteration:
                 break
             except TimeoutError:
-                raise HttpError(HTTPStatus.REQUEST_TIMEOUT, "STALLED", "nothing more came", "send it again") from None
+                raise stalled from None
             except ClientDisconnect:
                 raise short from None
             held += len(chunk)
             if held > size:
                 raise short
+            passed = time.monotonic() - began
+            if passed > STALL_SECONDS and held < SLOWEST * passed:
+                raise stalled
             state.update(chunk)
             try:
                 await run_in_threadpool(file.write, chunk)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from poco.result import cid_of
+from scheduler import inputs as inputs_module
 from scheduler.config import Keep
 from scheduler.inputs import DAY, Inputs
 from scheduler.web import HttpError
@@ -90,3 +91,22 @@ def test_what_is_old_goes_and_makes_room(tmp_path: Path) -> None:
     assert [path.name for path in inputs.folder.iterdir() if not path.name.startswith(".")] == [cid(b"b" * 900)]
     assert inputs.tidy(time.time()) == 0
     assert inputs.tidy(time.time() + 4 * DAY) == 1
+
+
+def test_a_stream_that_trickles_holds_no_place_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen of them would keep everybody else out."""
+    monkeypatch.setattr(inputs_module, "STALL_SECONDS", 0.3)
+    inputs, content = store(tmp_path), b"x" * 40
+    sent = 0
+
+    async def trickle() -> Any:
+        nonlocal sent
+        for number in range(len(content)):
+            await asyncio.sleep(0.05)
+            sent += 1
+            yield content[number : number + 1]
+
+    with pytest.raises(HttpError) as error:
+        asyncio.run(inputs.take(cid(content), ALICE, str(len(content)), trickle()))
+    assert (error.value.status, error.value.code) == (408, "STALLED")
+    assert sent < 20
