@@ -36,13 +36,20 @@ class Lanes:
         threads: how many effects are performed at once.
         perform: does one job; it must not raise.
         reserved: how many threads beside these do nothing but `urgent` effects.
+        followed: effects that are never forgotten, only told to stop: they may have sent something in an earlier process.
     """
 
     def __init__(
-        self, threads: int, perform: Callable[[Job], None], *, reserved: int = 0, urgent: frozenset[Do] = frozenset()
+        self,
+        threads: int,
+        perform: Callable[[Job], None],
+        *,
+        reserved: int = 0,
+        urgent: frozenset[Do] = frozenset(),
+        followed: frozenset[Do] = frozenset(),
     ) -> None:
         self._perform = perform
-        self._urgent = urgent
+        self._urgent, self._followed = urgent, followed
         self._lanes: dict[str, _Lane] = {}
         self._ready: deque[str] = deque()
         self._wake = threading.Condition()
@@ -68,14 +75,15 @@ class Lanes:
                 self._wake.notify_all()
 
     def cancel(self, task_id: str) -> None:
-        """Stop what is done for a task and forget what waits."""
+        """Stop what is done for a task and forget what waits, unless it has to be followed to its end."""
         with self._wake:
             lane = self._lanes.get(task_id)
             if lane is None:
                 return
-            lane.waiting.clear()
-            if lane.running is not None:
-                lane.running.stop.set()
+            lane.waiting = deque(job for job in lane.waiting if job.do in self._followed)
+            for job in (lane.running, *lane.waiting):
+                if job is not None:
+                    job.stop.set()
 
     def busy(self, *dos: Do) -> bool:
         """Whether one of these effects is going on or waiting."""

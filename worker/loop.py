@@ -98,7 +98,9 @@ class Loop:
             self._duty = Duty(config, runner, self._power, self._at_work, log)
         inputs = self._duty.inputs if self._duty is not None else None
         self._performer = Performer(config, journal, chain, link, runner, Guard(self._power), log, inputs)
-        self._lanes = Lanes(config.slots + _SPARE_LANES, self._perform, reserved=_STAKE_LANES, urgent=STAKE_EFFECTS)
+        self._lanes = Lanes(
+            config.slots + _SPARE_LANES, self._perform, reserved=_STAKE_LANES, urgent=STAKE_EFFECTS, followed=FOLLOWED
+        )
         # may be put to from a signal handler, which the other queues may not
         self._events: queue.SimpleQueue[tuple[Event | None, threading.Event | None]] = queue.SimpleQueue()
         self._state = journal.load(config.slots).model_copy(update={"trouble": "its means have not been looked at yet"})

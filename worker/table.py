@@ -173,8 +173,7 @@ TABLE: dict[tuple[Stage, What], Move] = {
     (_S.DELIVERING, _W.USUAL_WAY): Move(_S.CONTRIBUTING, (R.CONTRIBUTING,)),
     (_S.FINALIZING, _W.FINALIZED): Move(_S.SETTLING, (R.CONTRIBUTED,)),
     (_S.FINALIZING, _W.USUAL_WAY): Move(_S.CONTRIBUTING),
-    # stops the effect if nothing was sent yet; one that still waited has to be asked for again
-    (_S.FINALIZING, _W.ABORT): Move(_S.FINALIZING, (), (Do.FINALIZE,)),
+    (_S.FINALIZING, _W.ABORT): Move(_S.FINALIZING),  # stops the effect if nothing was sent yet
     **{
         (stage, what): Move(_S.ENDED, (R.FAILED,))
         for stage in (_S.DELIVERING, _S.FINALIZING)
@@ -184,7 +183,7 @@ TABLE: dict[tuple[Stage, What], Move] = {
     (_S.CONTRIBUTING, _W.CONTRIBUTED): Move(_S.CONTRIBUTED, (R.CONTRIBUTED,)),
     (_S.CONTRIBUTING, _W.FAILED): Move(_S.ENDED, (R.FAILED,)),
     (_S.CONTRIBUTING, _W.FAILED_KEEP): Move(_S.ENDED, (R.FAILED,)),
-    (_S.CONTRIBUTING, _W.ABORT): Move(_S.CONTRIBUTING, (), (Do.CONTRIBUTE,)),
+    (_S.CONTRIBUTING, _W.ABORT): Move(_S.CONTRIBUTING),  # stops the effect if nothing was sent yet
     # whatever the scheduler says of a stake is looked up on chain; after a reopening even a loser may still win
     (_S.CONTRIBUTED, _W.REVEAL_ASKED): Move(_S.CONTRIBUTED, (), (Do.CHECK,)),
     (_S.CONTRIBUTED, _W.UPLOAD_ASKED): Move(_S.CONTRIBUTED, (), (Do.CHECK,)),

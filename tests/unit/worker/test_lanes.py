@@ -79,6 +79,21 @@ def test_cancel_stops_what_runs_and_forgets_what_waits() -> None:
     lanes.close()
 
 
+def test_what_must_be_followed_to_its_end_is_stopped_and_not_forgotten() -> None:
+    stopped: list[tuple[Do, bool]] = []
+    lanes = Lanes(1, lambda job: stopped.append((job.do, job.stop.is_set())), followed=frozenset({Do.CONTRIBUTE}))
+    one = replicate(1)
+    lanes.submit(Do.CHECK, one)
+    lanes.submit(Do.CONTRIBUTE, one)
+    lanes.cancel(one.task_id)
+    lanes.start()
+    end = time.monotonic() + 5
+    while not stopped and time.monotonic() < end:
+        time.sleep(0.005)
+    lanes.close()
+    assert stopped == [(Do.CONTRIBUTE, True)]
+
+
 def test_what_waits_already_is_not_queued_twice() -> None:
     record = Recorder(seconds=0.2)
     lanes = Lanes(1, record)
