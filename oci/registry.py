@@ -63,7 +63,11 @@ class ResolvedImage:
 
 
 def resolve(
-    reference: str, platform: str, expected_digest: str | None = None, timeout_s: float = 30.0
+    reference: str,
+    platform: str,
+    expected_digest: str | None = None,
+    timeout_s: float = 30.0,
+    session: requests.Session | None = None,
 ) -> ResolvedImage:
     """Find the manifest of `platform` for an image, and check it against the checksum registered on chain.
 
@@ -73,6 +77,7 @@ def resolve(
         expected_digest: `0x..` or `sha256:..` of the index (or of the single manifest); None or zero: take what
             the tag names.
         timeout_s: seconds for the whole of it.
+        session: a `requests` session to use instead of an own one.
 
     Raises:
         BadInputError: reference, platform or checksum are not what they should be.
@@ -86,7 +91,7 @@ def resolve(
     expected = digest_of_checksum(expected_digest)
     if image.digest and expected and image.digest != expected:
         raise _mismatch(image, expected, image.digest)
-    with RegistryClient(image.host, timeout_s) as client:
+    with RegistryClient(image.host, timeout_s, session) as client:
         top = (
             _fetch_expected(client, image, expected) if expected else client.manifest(image.repository, image.selector)
         )

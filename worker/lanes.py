@@ -36,7 +36,7 @@ class Lanes:
         threads: how many effects are performed at once.
         perform: does one job; it must not raise.
         reserved: how many threads beside these do nothing but `urgent` effects.
-        followed: effects that are never forgotten, only told to stop: they may have sent something in an earlier process.
+        followed: effects that are only told to stop, never forgotten: an earlier process may have sent something.
     """
 
     def __init__(

@@ -23,6 +23,7 @@ from poco.errors import BadInputError, Cause
 from worker.config import DockerLimits
 from worker.runner.errors import Interrupted, RunError
 from worker.runner.fetch import RESERVE_BYTES
+from worker.runner.public import wanted_until
 
 _MB = 1_048_576
 #: Bytes that a pull may take beyond what it should, for what the engine writes beside.
@@ -55,7 +56,8 @@ def pull(client: Any, limits: DockerLimits, platform: str, wanted: Wanted, stop:
     """See `Runner.pull`."""
     image = wanted.image
     try:
-        found = resolve(image, platform, wanted.checksum)
+        with wanted_until(stop) as session:
+            found = resolve(image, platform, wanted.checksum, session=session)
     except ImageError as error:
         raise RunError(error.cause, error.message, error.hint) from None
     except BadInputError as error:

@@ -11,7 +11,8 @@ import ipaddress
 import os
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
@@ -19,6 +20,10 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from oci.errors import ImageError
+from worker.runner.errors import Interrupted
+
+_LOOK_SECONDS = 0.25
 #: Prefixes whose last 32 bits are an IPv4 address behind a translator (RFC 6052, RFC 8215).
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
@@ -88,6 +93,32 @@ class Connections:
     def _require_public(address: str) -> None:
         if not is_public(address):
             raise PrivateAddressError(address)
+
+
+@contextmanager
+def wanted_until(stop: Callable[[], bool]) -> Iterator[requests.Session]:
+    """A session for a registry, whose connections somebody ends as soon as `stop` says yes: who waits for a silent
+    server asks nothing meanwhile. `Interrupted` is raised then in place of what broke off."""
+    connections, session, over = Connections(public=False), requests.Session(), threading.Event()
+    connections.attach(session)
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if stop():
+                connections.cut()
+
+    watcher = threading.Thread(target=watch, name="pull-watch", daemon=True)
+    watcher.start()
+    try:
+        yield session
+    except ImageError:
+        if stop():
+            raise Interrupted from None
+        raise
+    finally:
+        over.set()
+        watcher.join()
+        connections.cut()
 
 
 class _Adapter(HTTPAdapter):

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import requests
+
 from oci.errors import ImageError
 from oci.pull import PulledImage, PullStoppedError, pull
 from oci.reference import parse as parse_reference
@@ -21,6 +23,7 @@ from poco.errors import BadInputError, Cause
 from worker.config import DockerLimits
 from worker.runner.errors import Interrupted, RunError
 from worker.runner.inside import PLACES, volumes
+from worker.runner.public import wanted_until
 
 _MB = 1_048_576
 _LOCK_SECONDS = 0.2
@@ -53,7 +56,8 @@ class ImageStore:
             if stop():
                 raise Interrupted
         try:
-            return self._pull(image, checksum, stop)
+            with wanted_until(stop) as session:
+                return self._pull(image, checksum, stop, session)
         except ImageError as error:
             raise RunError(error.cause, error.message, error.hint) from None
         except BadInputError as error:
@@ -100,8 +104,8 @@ class ImageStore:
                 gone.append(reference)
             return gone
 
-    def _pull(self, image: str, checksum: str, stop: Callable[[], bool]) -> str:
-        found = resolve(image, self._platform, checksum)
+    def _pull(self, image: str, checksum: str, stop: Callable[[], bool], session: requests.Session) -> str:
+        found = resolve(image, self._platform, checksum, session=session)
         target = self._of(found.reference_by_digest)
         if (target / "image.json").exists():
             return found.reference_by_digest
@@ -111,7 +115,7 @@ class ImageStore:
         part = Path(tempfile.mkdtemp(prefix="part-", dir=self._folder))
         reference = parse_reference(found.reference_by_digest)
         try:
-            with RegistryClient(reference.host, self._limits.pull_seconds) as client:
+            with RegistryClient(reference.host, self._limits.pull_seconds, session) as client:
                 config = pull(
                     client,
                     reference,

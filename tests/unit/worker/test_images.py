@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,6 +19,7 @@ from worker.config import DockerLimits
 from worker.runner import docker as runner
 from worker.runner import images
 from worker.runner.errors import Interrupted, RunError
+from worker.runner.store import ImageStore
 
 REFERENCE = "registry.test/app@sha256:" + "ab" * 32
 LIMITS = DockerLimits()
@@ -126,3 +129,20 @@ def test_an_image_for_another_platform_than_it_says_does_not_stay(engine: Engine
         images._check(engine.client, "app", REFERENCE, info=info, limits=LIMITS, platform="linux/amd64")
     assert caught.value.cause is Cause.APP_IMAGE_PLATFORM_UNSUPPORTED
     assert len(engine.removed) == 1
+
+
+@pytest.mark.parametrize("runtime", ["docker", "bubblewrap"])
+def test_an_abort_is_obeyed_while_the_registry_says_nothing(tmp_path: Path, runtime: str) -> None:
+    """Before the first byte, where neither runtime has anything to look at."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image, began = f"127.0.0.1:{silent.getsockname()[1]}/app:1", time.monotonic()
+
+        def stop() -> bool:
+            return time.monotonic() - began > 0.5
+
+        with pytest.raises(Interrupted):
+            if runtime == "docker":
+                images.pull(None, LIMITS, "linux/amd64", images.Wanted(image, "0x" + "ab" * 32), stop)
+            else:
+                ImageStore(tmp_path, LIMITS, "linux/amd64").pull(image, "0x" + "ab" * 32, stop)
+    assert time.monotonic() - began < 4
