@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from poco.errors import ERROR_RESULT_CAUSES, Cause
+from poco.logtext import plain
 from poco.states import ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
 from poco.wire import Logs, Message, Notification, NotificationType, StatusUpdate, Verdict
 from worker.orders import Commanded, Inbox, Orders, Reply, take
@@ -212,7 +213,7 @@ def step(state: Worker, event: Event, now: int) -> tuple[Worker, list[Outcome]]:
         case Weighed(stance):
             return state.model_copy(update={"stance": stance}), []
         case Funded(trouble):
-            return state.model_copy(update={"trouble": trouble}), []
+            return state.model_copy(update={"trouble": plain(trouble)}), []
         case Tick():
             return _tick(state, now)
         case Drain():
@@ -381,7 +382,7 @@ def _report(replicate: Replicate, status: ReplicateStatus, event: Happened, now:
             at=now,
             tx_hash=event.tx_hash if status in (R.CONTRIBUTED, R.REVEALED) else None,
             cause=cause if ends else None,
-            reason=event.reason[:500] if ends else "",
+            reason=plain(event.reason)[:500] if ends else "",  # it may quote a stranger
             exit_code=event.exit_code if tells else None,
             logs=event.logs if tells else None,
         ),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oci.errors import PlatformUnsupportedError
+from oci.manifest import require_platform
+from oci.platform import normalise
+from oci.platform import parse as parse_platform
 from poco.errors import ERROR_RESULT_CAUSES, Cause
 from poco.hexes import ZERO_ADDRESS
 from poco.states import WORKER_MOVES, ChainTaskStatus, ContributionStatus, Presence, ReplicateStatus
@@ -150,6 +155,20 @@ def test_reports_are_what_the_scheduler_allows() -> None:
                     where[move.to].add(last)
                     grown = True
     assert set(where) == set(Stage)
+
+
+def test_what_an_image_calls_itself_stops_no_worker() -> None:
+    """JSON can spell half of a character, and errors quote what they found: a report that cannot be made would end the
+    process, and the next one at the same place."""
+    with pytest.raises(PlatformUnsupportedError) as caught:
+        require_platform(normalise("linux\ud800", "amd64"), parse_platform("linux/amd64"))
+    failed = happened(What.FAILED, cause=caught.value.cause, reason=caught.value.message)
+    _, effects = core.step(holding(Stage.PULLING), failed, NOW)
+    (report,) = (effect for effect in effects if isinstance(effect, Report))
+    assert "linux\ufffd/amd64" in report.update.reason
+    assert report.update.model_dump_json()
+    after, _ = core.step(holding(Stage.PULLING), Funded("the node said \udc80"), NOW)
+    assert after.model_dump_json()
 
 
 def test_an_offer_is_taken_declined_or_ignored() -> None:
