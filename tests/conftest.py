@@ -7,14 +7,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 OF_BROWNIE = {"contracts"}
 OF_PYTEST = {"unit", "integration", "acceptance", "e2e", "docs_run", "fleet"}
 
 # The same examples in every run, so that a change is judged by what it changes; HYPOTHESIS_PROFILE=default explores.
-settings.register_profile("repeatable", derandomize=True)
+# How long one example takes says nothing on a machine that does other things too.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # A shell's background job starts with Ctrl-C ignored, and so would the programs that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
