@@ -27,6 +27,7 @@ from scheduler.lease import LeaseLostError
 from scheduler.leasing import Leasing
 from scheduler.log import log
 from scheduler.owners import OwnerRule
+from scheduler.postgres import StoreUnreachableError
 from scheduler.presence import Roll, Seen
 from scheduler.store import Store
 from scheduler.tally import Tally
@@ -239,9 +240,16 @@ class Engine:
         with self.store.read() as db:
             due = store.due_tasks(db, now, BATCH)
         self._tell(due, m.Tick())
-        for seen, turned in self.roll.turned(now):
-            if turned in {Presence.LOST, Presence.ASLEEP}:
+        gone = [(seen, turned) for seen, turned in self.roll.turned(now) if turned in {Presence.LOST, Presence.ASLEEP}]
+        for number, (seen, turned) in enumerate(gone):
+            try:
                 self._release(seen, turned)
+            except (LeaseLostError, StoreUnreachableError):  # not to be waited for once for each of them
+                self.roll.look_again([late.wallet for late, _ in gone[number:]])
+                raise
+            except Exception as error:
+                self.roll.look_again([seen.wallet])
+                log("tick_failed", level="error", worker=seen.wallet, error=repr(error))
 
     def _set_right(self, now: int) -> None:
         """The clock shows less than it did, or may have while another process led."""

@@ -126,10 +126,11 @@ class Roll:
                 )
             self._written.clear()
 
-    def look_again(self) -> None:
-        """Let `turned` tell everybody's presence once more: another process has acted on it meanwhile."""
+    def look_again(self, wallets: Iterable[str] | None = None) -> None:
+        """Let `turned` tell everybody's presence once more, or that of some: nobody, or another, has acted on it."""
         with self._lock:
-            self._turned.clear()
+            for wallet in list(self._turned if wallets is None else wallets):
+                self._turned.pop(wallet, None)
             self._looked_at_all = -math.inf
 
     def register(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,31 @@ def test_what_the_database_did_not_take_is_written_the_next_time(pool: Pool) -> 
     seen = later.get(A)
     assert seen is not None
     assert later.presence(seen, NOW + 8000) is Presence.ASLEEP
+
+
+def test_the_tasks_of_a_lost_worker_are_given_on_once_the_database_is_back(pool: Pool) -> None:
+    """A full disk, just when the worker was taken for lost."""
+    (task_id,) = pool.deal(1)
+    away = False
+
+    def check(_db: object) -> None:
+        if away:
+            raise StoreUnreachableError("the database does not answer")
+
+    engine = pool.engine
+    engine.roll.register(A, INFO, pool.now)
+    engine.roll.heard(A, Poll(presence=Presence.WORKING, free_slots=0, acked=0), pool.now, pool.now)
+    engine.apply(task_id, m.Leased(A, 2))
+    engine.apply(task_id, m.Reported(A, R.STARTED))
+    engine.tick()
+    engine.store = pool.database.guarded(check)
+    pool.now += 130
+    away = True
+    with suppress(StoreUnreachableError):
+        engine.tick()
+    away = False
+    pool.now += 2
+    engine.tick()
+    replicate = pool.known(task_id).replicate(A)
+    assert replicate is not None
+    assert replicate.status is R.WORKER_LOST
