@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from poco.errors import BadInputError
 
 _PART = re.compile(r"[a-z0-9_.-]+")
+_MOST_DIGITS = 3
 _ALIASES = {
     ("aarch64", ""): ("arm64", ""),
     ("x86_64", ""): ("amd64", ""),
@@ -66,5 +67,6 @@ def parse(text: str) -> Platform:
 
 
 def _arm_version(variant: str) -> int:
+    """The number of a variant like `v7`; 0 for what strangers' images may say in its place."""
     digits = variant.removeprefix("v")
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else 0

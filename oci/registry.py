@@ -197,7 +197,7 @@ class RegistryClient:
         try:
             config = json.loads(content)
             return normalise(str(config["os"]), str(config["architecture"]), str(config.get("variant") or ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ImageInvalidError(f"The config of {self._host}/{repository} cannot be read: {error}") from error
 
     def push_blob(self, repository: str, digest: str, content: bytes | Path) -> bool:
@@ -278,7 +278,10 @@ class RegistryClient:
         if not header.lower().startswith("bearer "):
             return False
         challenge = dict(_CHALLENGE.findall(header))
-        realm = urlsplit(challenge.get("realm", ""))
+        try:
+            realm = urlsplit(challenge.get("realm", ""))
+        except ValueError:
+            return False
         if realm.scheme != "https" and not (
             realm.scheme == "http" and is_loopback(realm.netloc) and is_loopback(self._host)
         ):
@@ -291,7 +294,7 @@ class RegistryClient:
         try:
             fields = json.loads(self._read(token, _MAX_TOKEN_BYTES)) if token.ok else {}
             self._tokens[scope] = str(fields.get("token") or fields["access_token"])
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, RecursionError):
             return False
         finally:
             token.close()

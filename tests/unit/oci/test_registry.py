@@ -10,6 +10,7 @@ import pytest
 
 from oci.errors import (
     BadChecksumError,
+    ImageError,
     ImageInvalidError,
     ImageUnknownError,
     PlatformUnsupportedError,
@@ -183,3 +184,37 @@ def test_a_private_image_is_unknown_to_the_public(registry):
 def test_bad_input_asks_nobody(reference, platform):
     with pytest.raises(BadInputError):
         resolve(reference, platform)
+
+
+@pytest.mark.parametrize("variant", ["v\u00b2", "v" + "9" * 5000, "\ud800"], ids=["superscript", "long", "half"])
+def test_a_variant_that_is_no_number_is_an_image_for_nobody_here(registry, variant):
+    """With a cause that an error result can be contributed for: else the pool would pay for the image."""
+    config = json.dumps({"os": "linux", "architecture": "arm", "variant": variant}).encode()
+    fields = json.loads(MANIFEST)
+    fields["config"] |= {"digest": sha256_digest(config), "size": len(config)}
+    manifest = json.dumps(fields).encode()
+    entry = {"mediaType": OCI_MANIFEST, "digest": sha256_digest(manifest), "size": len(manifest)}
+    platform = {"os": "linux", "architecture": "arm", "variant": variant}
+    index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [{**entry, "platform": platform}]})
+    serve(registry, single=manifest, index=index.encode())
+    registry.answers[f"/v2/a/blobs/{sha256_digest(config)}"] = (200, {}, config)
+    for tag in ("single", "index"):
+        with pytest.raises(PlatformUnsupportedError):
+            resolve(f"{registry.host}/a:{tag}", "linux/arm/v7")
+
+
+def test_a_config_that_is_nested_too_deeply_is_invalid(registry):
+    config = b"[" * 100_000
+    fields = json.loads(MANIFEST)
+    fields["config"] |= {"digest": sha256_digest(config), "size": len(config)}
+    serve(registry, t=json.dumps(fields).encode())
+    registry.answers[f"/v2/a/blobs/{sha256_digest(config)}"] = (200, {}, config)
+    with pytest.raises(ImageInvalidError):
+        resolve(f"{registry.host}/a:t", "linux/arm64")
+
+
+@pytest.mark.parametrize("realm", ["https://[::1/token", "http://127.0.0.1:99999/token"])
+def test_a_realm_that_is_no_address_gives_no_token(registry, realm):
+    registry.answers["/v2/a/manifests/t"] = (401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}, b"{}")
+    with pytest.raises(ImageError):
+        resolve(f"{registry.host}/a:t", "linux/arm64")
