@@ -283,7 +283,10 @@ class Loop:
         tasks = self._config.data_dir / "tasks"
         for folder in tasks.iterdir() if tasks.exists() else ():
             if folder.name not in self._state.replicates:
-                self._performer.folder(folder.name).remove()
+                try:
+                    self._performer.folder(folder.name).remove()
+                except (PewError, OSError) as error:  # none of ours, like lost+found; it must not keep a stake waiting
+                    self._log.warning("cannot_prune", folder=folder.name, why=str(error))
 
     # drain
 

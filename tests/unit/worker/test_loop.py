@@ -64,6 +64,9 @@ class Engine:
             raise RunError(Cause.INTERNAL_ERROR, "the Docker Engine fails")
         self.removed.append(task_id)
 
+    def prune(self, _alive: object) -> list[str]:
+        return []
+
     def trim(self, _unused: object) -> list[str]:
         return []
 
@@ -174,3 +177,14 @@ def test_all_that_tasks_may_write_leaves_room_for_the_journal(tmp_path: Path, mo
     assert "tasks may take" in rig.loop._full()
     free += 100 * 1_048_576
     assert rig.loop._full() == ""
+
+
+def test_what_a_disk_brings_along_keeps_no_worker_from_its_stake(tmp_path: Path) -> None:
+    """A disk of its own for the tasks has lost+found; what an earlier process left is removed all the same."""
+    rig = Rig(tmp_path, Stage.CONTRIBUTED)
+    tasks = rig.loop._config.data_dir / "tasks"
+    left = tasks / ("0x" + "ff" * 32)
+    for folder in (tasks / "lost+found", left, tasks / TASK):
+        folder.mkdir(parents=True)
+    rig.loop._prune()
+    assert sorted(folder.name for folder in tasks.iterdir()) == [TASK, "lost+found"]
