@@ -48,10 +48,14 @@ class FileTree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What `computed.json` says: where the deterministic output is, or the bytes for a callback."""
+    """What `computed.json` says: where the deterministic output is, or the bytes for a callback.
+
+    `recursive`: a folder counts with all that is below it, names too.
+    """
 
     path: PurePosixPath | None
     callback: bytes | None
+    recursive: bool = False
 
 
 def parse_computed(raw: bytes) -> Computed:
@@ -78,7 +82,11 @@ def parse_computed(raw: bytes) -> Computed:
     if not isinstance(path, str) or not path:
         hint = f'name a file or folder below {OUT} as "deterministic-output-path"'
         raise ResultError(missing, f"{COMPUTED} names no deterministic output", hint)
-    return Computed(inside_out(path), None)
+    recursive = data.get("deterministic-output-recursive", False)
+    if not isinstance(recursive, bool):
+        hint = "write true for a folder with all that is below it, or leave it out"
+        raise ResultError(missing, f"{COMPUTED}: deterministic-output-recursive is neither true nor false", hint)
+    return Computed(inside_out(path), None, recursive)
 
 
 def inside_out(path: str) -> PurePosixPath:
@@ -97,7 +105,9 @@ def digest(tree: FileTree, *, callback: bool) -> str:
     """The digest of a result.
 
     A callback: keccak-256 of its bytes. A file: sha-256. A folder: keccak-256 over the sha-256 of its direct
-    children that are files, in path order (sub-folders add nothing, names are not hashed).
+    children that are files, in path order (sub-folders add nothing, names are not hashed). Where `computed.json` says
+    so, beyond iExec: keccak-256 over the sha-256 of path (relative to the folder, UTF-8) and of content of every file
+    below it, in order of the paths' bytes.
 
     Args:
         tree: /iexec_out.
@@ -127,6 +137,8 @@ def digest(tree: FileTree, *, callback: bool) -> str:
     kind = tree.kind(computed.path)
     if kind == "file":
         return to_hex(_sha256(tree.chunks(computed.path)))
+    if kind == "dir" and computed.recursive:
+        return to_hex(keccak(*_whole(tree, computed.path)))
     if kind == "dir":
         names = sorted(tree.children(computed.path))
         files = [computed.path / name for name in names if tree.kind(computed.path / name) == "file"]
@@ -136,6 +148,26 @@ def digest(tree: FileTree, *, callback: bool) -> str:
         f"{COMPUTED} points at {OUT / computed.path}, where there is no file or folder",
         "name what the program has written; links do not count",
     )
+
+
+def _whole(tree: FileTree, top: PurePosixPath) -> Iterable[bytes]:
+    """Hashes of path and content of all files below a folder."""
+    below = sorted((path.relative_to(top).as_posix().encode(), path) for path in _below(tree, top))
+    for name, path in below:
+        yield hashlib.sha256(name).digest()
+        yield _sha256(tree.chunks(path))
+
+
+def _below(tree: FileTree, top: PurePosixPath) -> Iterable[PurePosixPath]:
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        for path in (folder / name for name in tree.children(folder)):
+            kind = tree.kind(path)
+            if kind == "file":
+                yield path
+            elif kind == "dir":
+                folders.append(path)
 
 
 def _sha256(chunks: Iterable[bytes]) -> bytes:
