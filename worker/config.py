@@ -28,7 +28,7 @@ class _Section(BaseModel):
 
 
 class DockerLimits(_Section):
-    """What a stranger's container may use. `network_apps` are the apps that this operator lets onto the network."""
+    """What a stranger's container may use. `network_apps`: who may have the network, if its image asks."""
 
     memory_mb: int = Field(256, ge=8, le=1_048_576)
     cpus: float = Field(1.0, gt=0, le=1024)

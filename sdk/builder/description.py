@@ -91,6 +91,7 @@ class Description(Image):
 
     arguments: list[Argument] = []
     memory_mb: int = Field(gt=0)
+    network: bool = False
     golden: Golden
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import oci.layout
 import oci.platform
 from oci.layout import BlobStore, ImageConfig, Layer, Tree
-from oci.manifest import Descriptor, Manifest, parse_document
+from oci.manifest import NETWORK_LABEL, NETWORK_REQUIRED, Descriptor, Manifest, parse_document
 from oci.reference import parse as parse_reference
 from oci.registry import RegistryClient
 from poco.errors import BadInputError
@@ -139,15 +139,18 @@ class Builder:
             paths = [source / lock for lock in image.wheels.locks]
             layers.append(self._wheel_layer(image.name, paths, image.wheels.target, platform))
         layers.append(self._program_layer(source, image, platform))
+        labels = {
+            "org.opencontainers.image.title": image.name,
+            "org.opencontainers.image.version": image.version,
+            "org.opencontainers.image.description": image.summary,
+        }
+        if isinstance(image, Description) and image.network:
+            labels[NETWORK_LABEL] = NETWORK_REQUIRED
         config = ImageConfig(
             entrypoint=tuple(image.entrypoint),
             environment={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **image.environment},
             user=STRANGER if isinstance(image, Description) else "",
-            labels={
-                "org.opencontainers.image.title": image.name,
-                "org.opencontainers.image.version": image.version,
-                "org.opencontainers.image.description": image.summary,
-            },
+            labels=labels,
         )
         target = oci.platform.parse(platform)
         return oci.layout.write_image(self._store, target, layers, config, self._mtime), layers

@@ -58,6 +58,7 @@ class Publisher:
         *,
         volumes: tuple[str, ...] = (),
         config_label: str = "",
+        labels: dict[str, str] | None = None,
     ) -> tuple[str, str]:
         """Push an image with one program by platform; returns its reference and the digest of its index."""
         manifests, repository = [], f"runner/{name}"
@@ -68,7 +69,7 @@ class Publisher:
                 tree.file("/probe", program, 0o755)
                 layer = self.store.put_layer(tree, 0)
                 claimed = parse(config_label or platform_name)
-                config = self.store.put(self._config(claimed, layer.diff_id, volumes), OCI_CONFIG)
+                config = self.store.put(self._config(claimed, layer.diff_id, volumes, labels or {}), OCI_CONFIG)
                 body = {
                     "schemaVersion": 2, "mediaType": OCI_MANIFEST,
                     "config": config.to_json(), "layers": [layer.descriptor.to_json()],
@@ -85,8 +86,8 @@ class Publisher:
         client.push_manifest(repository, selector, parse_document(self.store.path(blob).read_bytes()))
 
     @staticmethod
-    def _config(platform: Platform, diff_id: str, volumes: tuple[str, ...]) -> bytes:
-        inner: dict[str, object] = {"Entrypoint": ["/probe"], "User": "0:0"}
+    def _config(platform: Platform, diff_id: str, volumes: tuple[str, ...], labels: dict[str, str]) -> bytes:
+        inner: dict[str, object] = {"Entrypoint": ["/probe"], "User": "0:0", "Labels": labels}
         if volumes:
             inner["Volumes"] = {volume: {} for volume in volumes}
         variant = {"variant": platform.variant} if platform.variant else {}

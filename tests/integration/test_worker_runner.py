@@ -55,6 +55,24 @@ def test_conventions_reach_the_program_and_the_network_does_not(bench: Make) -> 
     assert not any(line.startswith("user 0") for line in lines)
 
 
+@pytest.mark.parametrize("runtime", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
+def test_the_network_takes_an_app_that_asks_and_an_operator_who_allows(
+    publisher: Publisher, probe: bytes, bench: Make
+) -> None:
+    asking = publisher.push("asking", {NATIVE: probe}, labels={"pew.network": "required"})
+    silent = publisher.push("silent", {NATIVE: probe})
+
+    def interfaces(image: tuple[str, str], *, allowed: bool) -> set[str]:
+        one = bench(image)
+        one.folder.make()
+        one.runner.run(replace(one.spec("environment"), network=allowed), one.control())
+        (line,) = (line for line in one.result().splitlines() if line.startswith("interfaces "))
+        return set(line.split()[1:])
+
+    assert interfaces(asking, allowed=True) > {"lo"}
+    assert interfaces(asking, allowed=False) == interfaces(silent, allowed=True) == {"lo"}
+
+
 def test_nothing_gets_out_of_the_container(bench: Make, runtime: Runtime) -> None:
     one = bench()
     one.run("escape")

@@ -130,10 +130,10 @@ class _Containers:
         labels = {WORKER_LABEL: self._owner, TASK_LABEL: spec.task_id}
         if RUN_VARIABLE in os.environ:
             labels[RUN_LABEL] = os.environ[RUN_VARIABLE]
-        volumes = self._client.api.inspect_image(spec.image)["Config"].get("Volumes")
+        image = self._client.api.inspect_image(spec.image)["Config"]
         try:
             raw = self._client.containers.create(
-                spec.image, name=name, labels=labels, **options(spec, self._limits, volumes)
+                spec.image, name=name, labels=labels, **options(spec, self._limits, image)
             )
             raw.start()
         except (NotFound, APIError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
+from oci.manifest import NETWORK_LABEL, NETWORK_REQUIRED
 from worker.config import DockerLimits
 from worker.runner.folders import container_user
 from worker.runner.inside import CHECKPOINT, HOSTNAME, OPEN_FILES, SHM_BYTES, environment, volumes
@@ -14,24 +15,29 @@ from worker.runner.protocol import RunSpec
 _MB = 1_048_576
 
 
-def options(spec: RunSpec, limits: DockerLimits, declared: dict[str, Any] | None) -> dict[str, Any]:
+def asks_for_network(labels: dict[str, str]) -> bool:
+    """Whether an image is of an app that cannot work without the network."""
+    return labels.get(NETWORK_LABEL) == NETWORK_REQUIRED
+
+
+def options(spec: RunSpec, limits: DockerLimits, image: dict[str, Any]) -> dict[str, Any]:
     """Arguments for `containers.create`.
 
     Args:
         spec: what to run.
         limits: the operator's bounds.
-        declared: what the image declares as VOLUME.
+        image: its config, as the engine tells it: what it declares as VOLUME, and whether it asks for the network.
     """
     uid, gid = container_user()
     tmp = f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m"
     tmpfs = {"/tmp": tmp}  # noqa: S108  (inside the container)
-    tmpfs |= dict.fromkeys(volumes(declared or {}), tmp)
+    tmpfs |= dict.fromkeys(volumes(image.get("Volumes") or {}), tmp)
     return {
         "command": spec.argv,
         "environment": environment(spec.env),
         "user": f"{uid}:{gid}",
         "hostname": HOSTNAME,
-        "network_mode": "bridge" if spec.network else "none",
+        "network_mode": "bridge" if spec.network and asks_for_network(image.get("Labels") or {}) else "none",
         "read_only": True,
         "tmpfs": tmpfs,
         "shm_size": SHM_BYTES,

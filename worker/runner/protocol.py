@@ -16,7 +16,7 @@ class RunSpec:
     """One program to run once.
 
     `image` is a reference by digest; `seconds` what it may compute, `deadline` (Unix seconds) when it is of no use any
-    more; `network` whether the operator lets it onto the network.
+    more; `network` whether the operator lets it onto the network, if its image asks.
     """
 
     task_id: str
