@@ -40,6 +40,8 @@ class Line:
     random: random.Random = field(default_factory=random.Random)
     done: Counter[str] = field(default_factory=Counter)
     clients: set[asyncio.StreamWriter] = field(default_factory=set)
+    #: the event loop alone would let one be forgotten while it waits
+    serving: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     def strikes(self, mode: str) -> bool:
         """Whether this request is met."""
@@ -49,6 +51,7 @@ class Line:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.clients.add(writer)
+        self.serving.add(asyncio.current_task())
         upstream: Streams | None = None
         try:
             while True:
@@ -58,6 +61,7 @@ class Line:
             pass  # cancelled by `Lines.close` alone
         finally:
             self.clients.discard(writer)
+            self.serving.discard(asyncio.current_task())
             for one in (writer, upstream[1] if upstream else None):
                 if one is not None:
                     with suppress(OSError):
