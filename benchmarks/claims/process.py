@@ -2,7 +2,7 @@
 
 Store, leasing, notifications and signals are the scheduler's own. Left out are HTTP, the chain (every worker has stake
 enough) and the signature of the leave to contribute. A worker writes each START into its journal before it
-acknowledges it, as a real one does; the journal is what is counted at the end.
+acknowledges it, and reports it again after a kill, as a real one does; the journal is what is counted at the end.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ SLOTS = 4
 #: A worker counts as being at it for the category's time; then another is sought. Nobody is to be replaced here.
 RUN_SECONDS = 10**6
 TERMS = m.TaskTerms("0x" + "11" * 32, "0x" + "33" * 20, False, 1, 50, RUN_SECONDS, 2**40, 2**41)
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+#: Of a journal: task, wallet, sequence number.
+Line = tuple[str, str, int]
 INFO = WorkerInfo(name="claims", platforms=["linux/amd64"], cpus=1, memory_mb=1024, disk_mb=1024)
 
 
@@ -79,9 +82,12 @@ class Process:
         self.engine = Engine(database, Roll(1e9, 2e9), Rich(), Unsigned(Account.create()))
         self.wallets = wallets
         self._acked = dict.fromkeys(wallets, 0)
+        reported = journal.with_suffix(".reported")
+        told = set(read_journal(reported))
+        self._untold = [line for line in read_journal(journal) if line not in told]
         for _, wallet, seq in read_journal(journal):
             self._acked[wallet] = max(self._acked[wallet], seq)
-        self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._journal, self._reported = (os.open(path, _APPEND) for path in (journal, reported))
         self._signals: Signals | None = None
         if database.shared is not None:
             self._signals = Signals(database.shared, own_name(), self.engine.heard, self.engine.leasing.doubt)
@@ -98,6 +104,7 @@ class Process:
             self.engine.roll.flush(db, now)
         with self.engine.store.read() as db:
             self.engine.bell.load(store.waiting_workers(db))
+        self._report(self._untold)
         async with asyncio.TaskGroup() as together:
             together.create_task(asyncio.to_thread(self._lease))
             for wallet in self.wallets:
@@ -134,13 +141,17 @@ class Process:
     def _take(self, wallet: str) -> None:
         found = self.engine.fetch(wallet, self._acked[wallet])
         starts = [one for one in found if one.type is NotificationType.START]
-        lines = "".join(f"{one.task_id} {wallet} {one.seq}\n" for one in starts)
-        os.write(self._journal, lines.encode())
-        for one in starts:
-            self.engine.report(one.task_id, wallet, m.Reported(wallet, ReplicateStatus.STARTED, None))
+        lines = [(str(one.task_id), wallet, one.seq) for one in starts]
+        _write(self._journal, lines)
+        self._report(lines)
         if found:
             self._acked[wallet] = found[-1].seq
             self.engine.acknowledged(wallet, found[-1].seq)
+
+    def _report(self, lines: list[Line]) -> None:
+        for task_id, wallet, _ in lines:
+            self.engine.report(task_id, wallet, m.Reported(wallet, ReplicateStatus.STARTED, None))
+        _write(self._reported, lines)
 
     def feed(self, tasks: int) -> None:
         """Keep the pool in tasks until there were so many."""
@@ -162,8 +173,12 @@ class Process:
             time.sleep(0.1)
 
 
-def read_journal(path: Path) -> Iterator[tuple[str, str, int]]:
-    """(task, wallet, sequence number) of each whole line; a kill may have cut the last one."""
+def _write(journal: int, lines: list[Line]) -> None:
+    os.write(journal, "".join(f"{task_id} {wallet} {seq}\n" for task_id, wallet, seq in lines).encode())
+
+
+def read_journal(path: Path) -> Iterator[Line]:
+    """Each whole line; a kill may have cut the last one."""
     if path.exists():
         for line in path.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
