@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poco import params, sensors
 from poco.errors import Cause
@@ -23,10 +23,10 @@ from worker.energy import Decision, Offer
 from worker.energy.situation import sum_of
 from worker.finishing import Finisher, facts_of, persist
 from worker.journal import ContainerRow, Journal, ResultRow
-from worker.link import Link
+from worker.link import Backoff, Link
 from worker.log import Log
 from worker.proof import error_proof
-from worker.runner.errors import Interrupted, RunError
+from worker.runner.errors import EngineDownError, Interrupted, RunError
 from worker.runner.fetch import Fetcher, input_name
 from worker.runner.folders import TaskFolder
 from worker.runner.outputs import OutFolder, require_size, write_zip
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 _MB = 1_048_576
 _VERIFY_SECONDS = 60
+#: An engine that is away for longer, or ever again, has its task given to another worker.
+_ENGINE_SECONDS, _ENGINE_RESTARTS = 120, 10
+
+_Answer = TypeVar("_Answer")
 
 
 class Guard(Protocol):
@@ -151,7 +155,11 @@ class Performer:
 
     def _pull(self, replicate: Replicate, stop: threading.Event) -> Happened:
         facts = facts_of(replicate)
-        image = self.runner.pull(facts.image, facts.checksum, stop.is_set)
+
+        def pull() -> str:
+            return self.runner.pull(facts.image, facts.checksum, stop.is_set)
+
+        image = self._while_engine_restarts(replicate, stop, pull)
         self.journal.image_pulled(replicate.task_id, replicate.run, image, time.time())
         return about(replicate, What.PULLED)
 
@@ -172,7 +180,7 @@ class Performer:
     def _run(self, replicate: Replicate, stop: threading.Event) -> Happened:
         control = self._control(replicate, stop.is_set)
         with Tail(self.link, self.runner, replicate, control, self.config.live_logs):
-            self.runner.run(self._spec(replicate), control)
+            self._while_engine_restarts(replicate, stop, lambda: self.runner.run(self._spec(replicate), control))
         row = self.journal.container(replicate.task_id, replicate.run)
         if row is not None:
             self.journal.set_note(f"seconds.{facts_of(replicate).app}", str(row.ran_seconds))
@@ -191,6 +199,28 @@ class Performer:
             deadline=facts.contribution_deadline,
             network=facts.app in self.config.docker.network_apps,
         )
+
+    def _while_engine_restarts(
+        self, replicate: Replicate, stop: threading.Event, call: Callable[[], _Answer]
+    ) -> _Answer:
+        """The call's answer. What it began is found again once the engine is back, or EngineDownError."""
+        for _ in range(_ENGINE_RESTARTS):
+            try:
+                return call()
+            except EngineDownError as error:
+                self.log.warning("trying_again", task=replicate.task_id, stage=replicate.stage, why=error.message)
+                self._await_engine(stop, error)
+        return call()
+
+    def _await_engine(self, stop: threading.Event, error: EngineDownError) -> None:
+        pauses, until = Backoff(0.5, 5), time.monotonic() + _ENGINE_SECONDS
+        while True:
+            if stop.wait(pauses.pause()):
+                raise Interrupted
+            if not self.runner.trouble():
+                return
+            if time.monotonic() > until:
+                raise error
 
     def _control(self, replicate: Replicate, stop: Callable[[], bool]) -> Control:
         def recall() -> ContainerRow | None:

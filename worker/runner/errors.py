@@ -18,5 +18,9 @@ class RunError(PewError):
         self.logs = logs
 
 
+class EngineDownError(RunError):
+    """The engine does not answer for now; nothing is known of the run, which goes on when it is asked for again."""
+
+
 class Interrupted(Exception):  # noqa: N818  (not an error: it was asked for)
     """The work was given up on purpose; nobody waits for its outcome."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -21,7 +22,7 @@ from oci.platform import parse as parse_platform
 from oci.registry import resolve
 from poco.errors import BadInputError, Cause
 from worker.config import DockerLimits
-from worker.runner.errors import Interrupted, RunError
+from worker.runner.errors import EngineDownError, Interrupted, RunError
 from worker.runner.fetch import RESERVE_BYTES
 from worker.runner.public import wanted_until
 
@@ -33,15 +34,25 @@ _LOOK_SECONDS = 0.25
 
 @contextmanager
 def engine() -> Iterator[None]:
-    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task."""
+    """The engine's own failures as RunError INTERNAL_ERROR: they say nothing about the task.
+
+    EngineDownError where nothing answers, or an engine that is just ending.
+    """
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as error:
-        raise RunError(
+        kind = EngineDownError if _is_down(error) else RunError
+        raise kind(
             Cause.INTERNAL_ERROR,
             f"the Docker Engine fails: {str(error)[:300] or type(error).__name__}",
             "check `docker info`, and that this user may use the engine",
         ) from None
+
+
+def _is_down(error: Exception) -> bool:
+    if isinstance(error, APIError):
+        return bool(error.status_code == HTTPStatus.SERVICE_UNAVAILABLE)
+    return isinstance(error, DockerException | requests.ConnectionError | requests.Timeout)
 
 
 @dataclass(frozen=True, slots=True)
