@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from eth_account import Account
@@ -17,6 +15,7 @@ from chain.client import Chain
 from chain.deployment import Deployment
 from chain.settings import ChainSettings
 from poco.hexes import keccak, to_bytes, to_hex
+from tests.unit.chain.rpc_server import rpc_server
 
 CHAIN_ID = 11_155_111
 GENESIS = 1_700_000_000
@@ -106,7 +105,7 @@ class SmallNode:
                 return self._receipt(params[0])
             case "eth_getTransactionByHash":
                 return self._transaction(params[0])
-        raise NotImplementedError(method)
+        raise ValueError(f"the method {method} does not exist")
 
     def _block(self, number: int) -> dict[str, Any]:
         time = hex(GENESIS + number)
@@ -163,35 +162,11 @@ def small_node() -> Iterator[SmallNode]:
     """A node that answers on loopback."""
     node, guard = SmallNode(), threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(method: str, params: list[Any]) -> Any:
+        if node.away:
+            raise ConnectionError
+        with guard:
+            return node.answer(method, params)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if node.away:
-                self.close_connection = True
-                return
-            said: dict[str, Any] = {"jsonrpc": "2.0", "id": asked["id"]}
-            with guard:
-                try:
-                    said["result"] = node.answer(asked["method"], asked["params"])
-                except ValueError as error:
-                    said["error"] = {"code": -32000, "message": str(error)}
-            body = json.dumps(said).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    node.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with rpc_server(answer) as node.url:
         yield node
-    finally:
-        server.shutdown()
-        server.server_close()

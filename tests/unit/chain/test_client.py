@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from eth_abi.abi import encode
@@ -14,6 +11,7 @@ from chain.client import Chain
 from chain.deployment import Deployment
 from poco import params
 from poco.params import Needs
+from tests.unit.chain.rpc_server import rpc_server
 
 CHAIN_ID = 1337
 WHERE = "0x" + "11" * 20
@@ -38,25 +36,9 @@ def answers() -> dict[str, str]:
 
 @pytest.fixture
 def chain(answers: dict[str, str]) -> Iterator[Chain]:
-    class Node(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answers[asked["method"]]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Node)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     deployment = Deployment(**{**dict.fromkeys(Deployment.__dataclass_fields__, WHERE), "chain_id": CHAIN_ID})
-    yield Chain(f"http://127.0.0.1:{server.server_port}", deployment)
-    server.shutdown()
-    server.server_close()
+    with rpc_server(lambda method, _: answers[method]) as url:
+        yield Chain(url, deployment)
 
 
 @pytest.mark.parametrize(

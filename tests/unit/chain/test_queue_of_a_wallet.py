@@ -53,6 +53,15 @@ def rig(node: SmallNode, tmp_path: Path) -> Rig:
     return Rig(node, Journal(tmp_path / "journal.db"))
 
 
+def revealed_soon(node: SmallNode, rig: Rig) -> bool:
+    for _ in range(5):
+        if rig.look("0xa/reveal", urgent=True):
+            return True
+        node.mine()
+        rig.now += 5
+    return False
+
+
 def test_a_reveal_is_not_held_up_by_a_contribution_at_the_ordinary_cap(node: SmallNode, rig: Rig) -> None:
     node.base_fee = 15 * GWEI
     rig.begin("0xb/contribute")
@@ -72,13 +81,7 @@ def test_what_nobody_follows_any_more_is_sent_again_for_what_stands_behind_it(no
     rig.begin("0xb/contribute")
     rig.begin("0xa/reveal", urgent=True)
     node.forget_pool()
-    for _ in range(5):
-        if rig.look("0xa/reveal", urgent=True):
-            break
-        node.mine()
-        rig.now += 5
-    else:
-        pytest.fail("the reveal waits for a nonce that the node has lost")
+    assert revealed_soon(node, rig), "the reveal waits for a nonce that the node has lost"
     assert len(node.mined) == 2
 
 
@@ -91,13 +94,7 @@ def test_what_fills_a_gap_is_sent_again_where_the_node_lost_it(node: SmallNode, 
     rig.now += 61
     assert not rig.look("0xa/reveal", urgent=True)
     node.forget_pool()
-    for _ in range(5):
-        if rig.look("0xa/reveal", urgent=True):
-            break
-        node.mine()
-        rig.now += 5
-    else:
-        pytest.fail("the reveal waits for the gap that nobody fills again")
+    assert revealed_soon(node, rig), "the reveal waits for the gap that nobody fills again"
 
 
 def test_a_node_without_the_receipt_does_not_make_what_is_mined_anothers(node: SmallNode, rig: Rig) -> None:
