@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -35,7 +33,6 @@ _QUIET_SECONDS = 30.0
 _TRIES, _FRUITFUL = 3, 1024 * 1024
 _REDIRECTS = 5
 _PAUSE_SECONDS = 0.5
-_LOOK_SECONDS = 0.25
 #: What is left of the disk for the journal and the system.
 RESERVE_BYTES = 8 * 1_048_576
 
@@ -133,7 +130,7 @@ class Fetcher:
         Args:
             checked: whether its content is known by a hash: then it may go on without the server's word for it.
         """
-        with self._watched(), PartialFile(target, url) as part:
+        with self._connections.cut_when(self._is_over), PartialFile(target, url) as part:
             resumed, fruitless, problem = part.size > 0, 0, "no answer"
             self._left -= part.size
             while fruitless < _TRIES:
@@ -234,25 +231,9 @@ class Fetcher:
         while not self._stop() and time.monotonic() < min(end, self._end):
             time.sleep(0.05)
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Somebody ends the connections when time is up or the file is not wanted any more: a server that sends a byte
-        now and then, in the middle of a header too, is never quiet for long."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(_LOOK_SECONDS):
-                if self._stop() or time.monotonic() > self._end:
-                    self._connections.cut()
-
-        watcher = threading.Thread(target=watch, name="fetch-watch", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-            self._connections.cut()
+    def _is_over(self) -> bool:
+        """Whether time is up, or the file not wanted any more."""
+        return self._stop() or time.monotonic() > self._end
 
 
 def _require_room(folder: Path, url: str, cause: Cause) -> None:

@@ -89,6 +89,26 @@ class Connections:
             self._open.append(kept)
         return made
 
+    @contextmanager
+    def cut_when(self, over: Callable[[], bool]) -> Iterator[None]:
+        """Somebody ends the connections as soon as `over` says yes, and when this is left: a server that sends a byte
+        now and then, in the middle of a header too, is never quiet for long, and one that is silent is waited for."""
+        left = threading.Event()
+
+        def watch() -> None:
+            while not left.wait(_LOOK_SECONDS):
+                if over():
+                    self.cut()
+
+        watcher = threading.Thread(target=watch, name="connections-watch", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            left.set()
+            watcher.join()
+            self.cut()
+
     @staticmethod
     def _require_public(address: str) -> None:
         if not is_public(address):
@@ -99,26 +119,15 @@ class Connections:
 def wanted_until(stop: Callable[[], bool]) -> Iterator[requests.Session]:
     """A session for a registry, whose connections somebody ends as soon as `stop` says yes: who waits for a silent
     server asks nothing meanwhile. `Interrupted` is raised then in place of what broke off."""
-    connections, session, over = Connections(public=False), requests.Session(), threading.Event()
+    connections, session = Connections(public=False), requests.Session()
     connections.attach(session)
-
-    def watch() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            if stop():
-                connections.cut()
-
-    watcher = threading.Thread(target=watch, name="pull-watch", daemon=True)
-    watcher.start()
     try:
-        yield session
+        with connections.cut_when(stop):
+            yield session
     except ImageError:
         if stop():
             raise Interrupted from None
         raise
-    finally:
-        over.set()
-        watcher.join()
-        connections.cut()
 
 
 class _Adapter(HTTPAdapter):
